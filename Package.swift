@@ -1,0 +1,148 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The floors of the house, top to bottom; a target may depend on its own floor's C helpers and on the floors below it.
+// CI builds with `--explicit-target-dependency-import-check error`, so an import that is not declared here is refused.
+//
+//   top      runtime-sync                                  runtime-sync-worker (C)
+//   second   Intake  Control  Dispatch  Supervision        CSandbox
+//   first    Credentials  Journal  WorkerProtocol  Settings
+//   ground   EventModel (imports nothing)   CRuntimeSync (the public C header)   CWorkerProtocol (frame numbers)
+//
+// Plugins stand beside the house: they see CRuntimeSync, and the bundled ones RuntimeSyncPlugin, its Swift face.
+
+/// What every Swift target is compiled with: Swift 6 with the features that Swift 7 will switch on, and no warnings.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+    .treatAllWarnings(as: .error),
+    .treatWarning("ExplicitSendable", as: .error),
+]
+
+/// What every C target is compiled with: nothing visible that is not exported on purpose, and no warnings.
+let strictC: [CSetting] = [
+    .unsafeFlags(["-fvisibility=hidden"]),
+    .enableWarning("all"), .enableWarning("extra"), .enableWarning("pedantic"),
+    .treatAllWarnings(as: .error),
+]
+
+/// A plugin carries its own Swift runtime: the worker has none, and the target machine needs none.
+let staticRuntime: [SwiftSetting] = strict + [.unsafeFlags(["-static-stdlib"])]
+let staticLink: [LinkerSetting] = [.unsafeFlags(["-static-stdlib"])]
+
+/// Calls of libldap, libcurl and libdispatch that the worker answers in their place (see Sources/runtime-sync-worker).
+let workerExports = ["open", "open64", "connect", "getaddrinfo", "freeaddrinfo"]
+    .flatMap { ["-Xlinker", "--export-dynamic-symbol=\($0)"] }
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+
+let package = Package(
+    name: "runtime-sync",
+    products: [
+        .executable(name: "runtime-sync", targets: ["runtime-sync"]),
+        .executable(name: "runtime-sync-worker", targets: ["runtime-sync-worker"]),
+        .library(name: "LDAPPassword", type: .dynamic, targets: ["LDAPPassword"]),
+        .library(name: "WorkforceHTTP", type: .dynamic, targets: ["WorkforceHTTP"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Ground floor
+        .target(name: "CRuntimeSync"),
+        .target(name: "CWorkerProtocol"),
+        .target(name: "EventModel", swiftSettings: strict),
+
+        // First floor
+        .target(name: "Credentials", dependencies: ["EventModel", crypto], swiftSettings: strict),
+        .target(name: "Journal", dependencies: ["EventModel", grdb, sqlite], swiftSettings: strict),
+        .target(
+            name: "WorkerProtocol", dependencies: ["EventModel", "CWorkerProtocol", nioCore], swiftSettings: strict),
+        .target(
+            name: "Settings", dependencies: ["EventModel", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+
+        // Second floor
+        .target(
+            name: "Intake",
+            dependencies: [
+                "EventModel", "Credentials", "Journal", "Settings", hummingbird, hummingbirdTLS, nioCore, nioPosix,
+                nioHTTP1, logging, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Control",
+            dependencies: ["EventModel", hummingbird, httpClient, nioCore, nioPosix, logging],
+            swiftSettings: strict),
+        .target(
+            name: "Dispatch",
+            dependencies: ["EventModel", "Credentials", "Journal", "WorkerProtocol", nioCore, logging],
+            swiftSettings: strict),
+        .target(
+            name: "Supervision",
+            dependencies: ["EventModel", "WorkerProtocol", "CWorkerProtocol", "CSpawn", nioCore, nioPosix, logging],
+            swiftSettings: strict),
+        .target(name: "CSpawn", dependencies: ["CWorkerProtocol"], cSettings: strictC),
+        .target(name: "CSandbox", cSettings: strictC),
+
+        // Top floor
+        .executableTarget(
+            name: "runtime-sync",
+            dependencies: [
+                "EventModel", "Credentials", "Journal", "Settings", "Intake", "Control", "Dispatch", "Supervision",
+                hummingbird, httpClient, logging, nioCore, nioPosix,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "runtime-sync-worker", dependencies: ["CRuntimeSync", "CWorkerProtocol", "CSandbox"],
+            cSettings: strictC, linkerSettings: [.unsafeFlags(["-nostartfiles"] + workerExports)]),
+
+        // Plugins
+        .target(name: "RuntimeSyncPlugin", dependencies: ["CRuntimeSync"], swiftSettings: staticRuntime),
+        .systemLibrary(
+            name: "CLDAP", path: "Plugins/LDAPPassword/CLDAP", pkgConfig: "ldap",
+            providers: [.apt(["libldap2-dev"])]),
+        .systemLibrary(
+            name: "CCurl", path: "Plugins/WorkforceHTTP/CCurl", pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(
+            name: "LDAPPasswordManifest", dependencies: ["CRuntimeSync"], path: "Plugins/LDAPPassword/Manifest",
+            cSettings: strictC),
+        .target(
+            name: "WorkforceHTTPManifest", dependencies: ["CRuntimeSync"], path: "Plugins/WorkforceHTTP/Manifest",
+            cSettings: strictC),
+        .target(
+            name: "LDAPPassword",
+            dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CLDAP", "LDAPPasswordManifest"],
+            path: "Plugins/LDAPPassword/Sources", swiftSettings: staticRuntime, linkerSettings: staticLink),
+        .target(
+            name: "WorkforceHTTP",
+            dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CCurl", "WorkforceHTTPManifest"],
+            path: "Plugins/WorkforceHTTP/Sources", swiftSettings: staticRuntime, linkerSettings: staticLink),
+    ],
+    swiftLanguageModes: [.v6]
+)
