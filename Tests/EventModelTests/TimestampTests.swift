@@ -22,9 +22,8 @@ struct TimestampTests {
     }
 
     @Test func `what is written is read back`() {
-        for milliseconds in stride(from: Int64(-80_000_000_000_000), through: 80_000_000_000_000, by: 777_777_777_777) {
+        for milliseconds in stride(from: Int64(-62_000_000_000_000), through: 250_000_000_000_000, by: 777_777_777_777) {
             let moment = Timestamp(milliseconds: milliseconds)
-            guard moment.description.utf8.count == 24 else { continue }
             #expect(Timestamp(rfc3339: moment.description.utf8) == moment)
         }
         #expect(Timestamp(milliseconds: 1_795_299_000_123).description == "2026-11-21T22:10:00.123Z")
