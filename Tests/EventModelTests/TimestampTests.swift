@@ -22,7 +22,8 @@ struct TimestampTests {
     }
 
     @Test func `what is written is read back`() {
-        for milliseconds in stride(from: Int64(-62_000_000_000_000), through: 250_000_000_000_000, by: 777_777_777_777) {
+        for milliseconds in stride(from: Int64(-62_000_000_000_000), through: 250_000_000_000_000, by: 777_777_777_777)
+        {
             let moment = Timestamp(milliseconds: milliseconds)
             #expect(Timestamp(rfc3339: moment.description.utf8) == moment)
         }

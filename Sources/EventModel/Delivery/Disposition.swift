@@ -4,12 +4,12 @@ public enum Disposition: Hashable, Sendable {
     case delivered
     /// Try again after so many milliseconds.
     case retry(after: Int64)
+    /// Look after so many milliseconds whether the account is there.
+    case awaitAccount(after: Int64)
     /// Try again when the provider is in order: this attempt does not count.
-    case await
+    case awaitProvider
     /// It ends here, as a dead letter.
     case dead
-    /// A newer state of the same lane waits: this one is neither repeated nor probed.
-    case superseded
 }
 
 /// Decides what becomes of a delivery after its plugin answered, or failed to.
@@ -28,29 +28,29 @@ public struct DispositionRule: Hashable, Sendable {
     /// | delivered | delivered | delivered |
     /// | retry | retry | retry |
     /// | refused | dead | dead |
-    /// | misconfigured | await | await |
-    /// | absent | retry, by ``absentWaits`` | dead |
-    /// | unknown | superseded if a newer one waits, else retry | retry |
+    /// | misconfigured | await the provider | await the provider |
+    /// | absent | delivered for a delete; else await the account, by ``absentWaits`` | dead |
+    /// | unknown | retry | retry |
+    ///
+    /// What is to be tried again ends as superseded if a newer state waits: ``LaneTable`` sees to that, so the older one
+    /// is neither repeated nor probed.
     ///
     /// - Parameters:
     ///   - completion: the plugin's answer.
     ///   - attempt: how many attempts there were, this one included.
-    ///   - newerWaits: whether a newer state waits in the same lane.
     public func decide(
-        _ completion: Completion, deliveryClass: DeliveryClass, attempt: Int, newerWaits: Bool,
+        _ completion: Completion, kind: EventKind, deliveryClass: DeliveryClass, attempt: Int,
         using generator: inout some RandomNumberGenerator
     ) -> Disposition {
         switch completion.outcome {
         case .delivered: return .delivered
         case .refused: return .dead
-        case .misconfigured: return .await
+        case .misconfigured: return .awaitProvider
         case .absent:
+            if kind == .userDeleted { return .delivered }
             guard deliveryClass != .notification, !absentWaits.isEmpty else { return .dead }
-            if newerWaits { return .superseded }
-            return .retry(after: absentWaits[min(max(attempt, 1), absentWaits.count) - 1])
+            return .awaitAccount(after: absentWaits[min(max(attempt, 1), absentWaits.count) - 1])
         case .retry, .unknown:
-            // A newer state makes the older one pointless, whether it may have been written or surely was not.
-            if newerWaits { return .superseded }
             let asked = Int64(completion.retryAfter)
             return .retry(after: retry.wait(afterAttempt: attempt, asked: asked, using: &generator))
         }

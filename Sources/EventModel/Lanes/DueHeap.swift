@@ -1,7 +1,7 @@
 /// A binary heap of things that are due, the earliest on top.
-struct DueHeap {
+struct DueHeap: Sendable {
     /// What is due, and when; `key` tells whether `index` still means the same entry.
-    struct Item {
+    struct Item: Sendable {
         var due: Timestamp
         var index: UInt32
         var key: DeliveryKey

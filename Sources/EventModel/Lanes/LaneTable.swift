@@ -4,7 +4,7 @@
 ///
 /// - one delivery of a class at a time, the first of its class;
 /// - a lifecycle delivery only when nothing stands before it, and nothing behind a lifecycle delivery;
-/// - except that a delivery which waits for an absent account steps behind a waiting `user.created`.
+/// - except that a credential or profile which waits for an absent account steps behind a waiting `user.created`.
 ///
 /// A newer credential or profile takes the place of an older one that waits. Notifications stand in no queue: they wait
 /// for nobody. Queues of different subjects go in parallel. Credentials are taken before lifecycle and profile
@@ -130,16 +130,22 @@ public struct LaneTable: Sendable {
         refresh(ticket.subject, now: now)
     }
 
-    /// A delivery in flight goes back to wait.
+    /// A delivery in flight goes back to wait; or ends, if something waits behind it that makes it pointless: a newer
+    /// delivery of the same state, or the creation of the account that a rename or disable was for.
     ///
     /// - Parameters:
     ///   - due: when it is tried again.
     ///   - attemptCounts: `false` if it was not really tried.
     ///   - forAccount: it waits for an absent account.
+    /// - Returns: `true` if it waits, `false` if it was superseded.
     public mutating func wait(
         _ ticket: Ticket, due: Timestamp, attemptCounts: Bool = true, forAccount: Bool = false, now: Timestamp
-    ) {
-        guard holds(ticket) else { return }
+    ) -> Bool {
+        guard holds(ticket) else { return false }
+        guard !newerWaits(behind: ticket) else {
+            finish(ticket, now: now)
+            return false
+        }
         let index = ticket.index
         inFlightCount -= 1
         waitingCount += 1
@@ -150,22 +156,19 @@ public struct LaneTable: Sendable {
         if due > now { heap.insert(.init(due: due, index: index, key: ticket.key)) }
         guard ticket.key.deliveryClass != .notification else {
             if due <= now { makeReady(index) }
-            return
+            return true
         }
-        if forAccount, let create = waitingCreate(of: ticket.subject) { stepBehind(create) }
+        if forAccount, let create = create(behind: ticket.key, of: ticket.subject) { stepBehind(create) }
         refresh(ticket.subject, now: now)
+        return true
     }
 
-    /// Whether a newer delivery of the same state waits behind this one.
-    public func newerWaits(behind ticket: Ticket) -> Bool {
-        guard ticket.key.deliveryClass.isState, let queue = queues[ticket.subject] else { return false }
-        var index = queue.head
-        while index != Self.none {
-            let entry = entries[Int(index)]
-            if entry.deliveryClass == ticket.key.deliveryClass, entry.key > ticket.key { return true }
-            index = entry.next
-        }
-        return false
+    private func newerWaits(behind ticket: Ticket) -> Bool {
+        guard ticket.key.deliveryClass != .notification else { return false }
+        return first(of: ticket.subject) {
+            guard $0.key > ticket.key, $0.deliveryClass == ticket.key.deliveryClass else { return false }
+            return $0.deliveryClass.isState || $0.kind == .userCreated
+        } != nil
     }
 
     /// Makes those ready whose time has come.
@@ -271,20 +274,30 @@ extension LaneTable {
         queues[entry.subject] = queue.head == Self.none ? nil : queue
     }
 
-    /// Those that wait for an account go behind the delivery that may create it.
+    /// Credentials and profiles that wait for an account go right behind the delivery that may create it: what came
+    /// after the create stays after them.
     private mutating func stepBehind(_ create: UInt32) {
         guard let queue = queues[entries[Int(create)].subject] else { return }
         var index = queue.head
         while index != create, index != Self.none {
             let entry = entries[Int(index)]
-            if entry.waitsForAccount, entry.stage == .waiting {
+            if entry.waitsForAccount, entry.stage == .waiting, entry.deliveryClass.isState {
                 unlink(index)
-                link(index)
+                link(index, behind: create)
                 entries[Int(index)].waitsForAccount = false
                 entries[Int(index)].due = Timestamp(milliseconds: 0)
             }
             index = entry.next
         }
+    }
+
+    private mutating func link(_ index: UInt32, behind other: UInt32) {
+        let next = entries[Int(other)].next
+        guard next != Self.none else { return link(index) }
+        entries[Int(index)].previous = other
+        entries[Int(index)].next = next
+        entries[Int(other)].next = index
+        entries[Int(next)].previous = index
     }
 
     /// Makes ready what nothing blocks any more.
@@ -294,8 +307,8 @@ extension LaneTable {
         var before: UInt8 = 0
         while index != Self.none {
             let entry = entries[Int(index)]
-            let own = 1 << entry.deliveryClass.rawValue
-            let lifecycle = 1 << DeliveryClass.lifecycle.rawValue
+            let own: UInt8 = 1 << entry.deliveryClass.rawValue
+            let lifecycle: UInt8 = 1 << DeliveryClass.lifecycle.rawValue
             let blocking = entry.deliveryClass == .lifecycle ? UInt8.max : own | lifecycle
             if before & blocking == 0, entry.stage == .waiting, entry.due <= now { makeReady(index) }
             before |= own
@@ -309,8 +322,8 @@ extension LaneTable {
         }
     }
 
-    private func waitingCreate(of subject: Int64) -> UInt32? {
-        first(of: subject) { $0.kind == .userCreated && $0.deliveryClass == .lifecycle }
+    private func create(behind key: DeliveryKey, of subject: Int64) -> UInt32? {
+        first(of: subject) { $0.kind == .userCreated && $0.deliveryClass == .lifecycle && $0.key > key }
     }
 
     private func first(of subject: Int64, where matches: (Entry) -> Bool) -> UInt32? {

@@ -1,5 +1,5 @@
 /// A first-in, first-out queue of small values that grows in place.
-struct Ring<Element> {
+struct Ring<Element: Sendable>: Sendable {
     private var storage: [Element?] = []
     private var head = 0
     private(set) var count = 0
