@@ -6,7 +6,8 @@ public import NIOCore
 ///
 /// A worker holds a stranger's code, so nothing is taken on trust: whatever does not keep to `worker_protocol.h` is a
 /// ``FrameViolation``, after which the worker is to be killed and the reader thrown away. Words for people (the detail of
-/// a completion, log lines, reasons) are only mended: targets answer in all encodings, and that is nobody's crime.
+/// a completion, log lines, reasons) are only mended (``wordsForPeople(_:)``): targets
+/// answer in all encodings, and that is nobody's crime.
 public struct FrameReader: Sendable {
     private var bytes = ByteBuffer()
 
@@ -170,7 +171,7 @@ private struct Payload {
             let cut = value.readableBytesView.prefix(end + 1).suffix(4)
             end -= cut.reversed().prefix { $0 & 0xc0 == 0x80 }.count
         }
-        return String(decoding: value.readableBytesView.prefix(end), as: UTF8.self)
+        return wordsForPeople(value.readableBytesView.prefix(end))
     }
 
     /// Text that names something.

@@ -58,6 +58,11 @@ import WorkerProtocol
             ])
     }
 
+    @Test func `words for people do not speak to the terminal`() throws {
+        let read = try frames(in: .frame(RTW_LOG, u32(1) + field("one\ntwo\u{1b}[2J\u{9b}3m \u{7f}ü")))
+        #expect(read == [.log(.info, "one two [2J 3m  ü")])
+    }
+
     @Test func `it does not matter how the bytes are cut`() throws {
         let expected = try frames(in: Self.oneOfEach)
         for size in 1...64 {
