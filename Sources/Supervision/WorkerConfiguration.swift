@@ -51,9 +51,10 @@ public struct WorkerConfiguration: Sendable {
     }
 
     private static let besideThisExecutable: String = {
-        let path = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { path in
-            let size = readlink("/proc/self/exe", path.baseAddress, path.count)
-            return String(decoding: path.prefix(max(size, 0)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let path = String(unsafeUninitializedCapacity: Int(PATH_MAX)) { path in
+            path.withMemoryRebound(to: CChar.self) { path in
+                path.baseAddress.map { max(readlink("/proc/self/exe", $0, path.count), 0) } ?? 0
+            }
         }
         let folder = path.lastIndex(of: "/").map { path[..<$0] } ?? "."
         return "\(folder)/runtime-sync-worker"

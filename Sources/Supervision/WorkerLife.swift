@@ -2,6 +2,7 @@ internal import EventModel
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import Synchronization
 internal import WorkerProtocol
 
 /// Does what ``WorkerState`` decides, and tells it what happened. Lives on one event loop.
@@ -117,8 +118,7 @@ final class WorkerLife {
     // MARK: Doing
 
     private func perform(_ actions: [WorkerState.Action]) {
-        for action in actions { perform(action) }
-        keepTime()
+        // First, so that whoever is told something can look it up.
         board.status.withLock { status in
             status.state = state.phase.seen
             status.generation = state.generation
@@ -126,6 +126,8 @@ final class WorkerLife {
             status.lastLoss = state.lastLoss
             status.sandbox = state.ready
         }
+        for action in actions { perform(action) }
+        keepTime()
     }
 
     private func perform(_ action: WorkerState.Action) {

@@ -107,19 +107,23 @@ private struct Payload {
             let outcome: Outcome = try choice("outcome")
             let retryAfter: UInt32 = try number("retry_after_ms")
             let detail = try words("detail", atMost: WordLimit.detail)
-            let account = try name("account", atMost: WordLimit.account)
+            let account = try field("account", atMost: WordLimit.account)
             let record = try field("record").map { Array($0.readableBytesView) }
+            let name = account.flatMap { String(validating: $0.readableBytesView, as: UTF8.self) }
+            guard account == nil || name != nil else {
+                // A plugin's mistake and nobody's lie: it costs this request and not the worker.
+                return .done(id: id, Completion(.unknown, detail: "the plugin reported an account that is not UTF-8"))
+            }
             return .done(
-                id: id,
-                Completion(outcome, detail: detail, account: account, retryAfter: retryAfter, record: record))
+                id: id, Completion(outcome, detail: detail, account: name, retryAfter: retryAfter, record: record))
         case RTW_LOG:
             return .log(try choice("level"), try words("message", atMost: WordLimit.log))
         case RTW_METRIC:
             let delta = Int64(bitPattern: try number("delta"))
-            guard let name = try name("name", atMost: WordLimit.metric), !name.isEmpty,
-                name.utf8.allSatisfy({ (97...122).contains($0) || (48...57).contains($0) || $0 == 95 })
+            guard let name = try field("name", atMost: WordLimit.metric)?.readableBytesView, !name.isEmpty,
+                name.allSatisfy({ (97...122).contains($0) || (48...57).contains($0) || $0 == 95 })
             else { throw violation("name", "is not of the form [a-z0-9_]+") }
-            return .metric(name: name, delta: delta)
+            return .metric(name: String(decoding: name, as: UTF8.self), delta: delta)
         case RTW_FAILED:
             return .failed(try choice("stage"), try words("why", atMost: WordLimit.reason))
         default:
@@ -174,15 +178,12 @@ private struct Payload {
         return wordsForPeople(value.readableBytesView.prefix(end))
     }
 
-    /// Text that names something.
-    mutating func name(_ field: StaticString, atMost limit: Int) throws(FrameViolation) -> String? {
-        guard let value = try self.field(field) else { return nil }
-        guard value.readableBytes <= limit else {
-            throw violation(field, "has \(value.readableBytes) bytes; it may have \(limit)")
+    /// Bytes that name something, and so cannot be cut.
+    mutating func field(_ field: StaticString, atMost limit: Int) throws(FrameViolation) -> ByteBuffer? {
+        let value = try self.field(field)
+        if let size = value?.readableBytes, size > limit {
+            throw violation(field, "has \(size) bytes; it may have \(limit)")
         }
-        guard let text = String(validating: value.readableBytesView, as: UTF8.self) else {
-            throw violation(field, "is not UTF-8")
-        }
-        return text
+        return value
     }
 }

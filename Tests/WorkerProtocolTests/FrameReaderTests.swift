@@ -37,6 +37,13 @@ import WorkerProtocol
         #expect(violation?.description == lie.reason)
     }
 
+    @Test func `an account that is not UTF-8 costs its own request only`() throws {
+        let payload = u32(0) + u32(0) + field("") + field([0xff]) + field("")
+        let read = try frames(in: .frame(RTW_DONE, id: 1, payload))
+        #expect(
+            read == [.done(id: 1, Completion(.unknown, detail: "the plugin reported an account that is not UTF-8"))])
+    }
+
     @Test func `a lying header is refused before its payload has come`() {
         var reader = FrameReader()
         reader.append(.frame(RTW_DONE, id: 1, length: Int(RTW_MAX_PAYLOAD) + 1))
@@ -120,7 +127,6 @@ import WorkerProtocol
         .done("DONE: its id is 0, which no request has", id: 0, field(""), field(""), field("")),
         .done("DONE: its outcome is 6, which means nothing", outcome: 6, field(""), field(""), field("")),
         .done("DONE: its detail says 100 bytes where 8 are left", u32(100), field(""), field("")),
-        .done("DONE: its account is not UTF-8", field(""), field([0xff]), field("")),
         .done("DONE: its record is cut off", field("1234"), field(""), [0, 0]),
         .done(
             "DONE: its account has 4097 bytes; it may have 4096", field(""),
