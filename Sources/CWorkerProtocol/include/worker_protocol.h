@@ -111,14 +111,16 @@ typedef struct rtw_broker_request {
     char host[RTW_HOST_MAX];          /* RESOLVE: NUL-terminated */
 } rtw_broker_request;
 
+typedef struct rtw_broker_address {
+    uint32_t size;
+    uint8_t address[28]; /* sockaddr_in or sockaddr_in6, port 0 */
+} rtw_broker_address;
+
 typedef struct rtw_broker_answer {
     uint32_t id;
     int32_t error;     /* RESOLVE: an EAI_ value; CONNECT: an errno (EINPROGRESS included); 0 = done */
     uint32_t count;    /* RESOLVE: addresses that follow */
-    struct {
-        uint32_t size;
-        uint8_t address[28]; /* sockaddr_in or sockaddr_in6, port 0 */
-    } addresses[RTW_ADDRESSES_MAX];
+    rtw_broker_address addresses[RTW_ADDRESSES_MAX];
 } rtw_broker_answer;
 
 #endif
