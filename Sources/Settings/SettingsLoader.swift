@@ -63,7 +63,7 @@ public struct SettingsLoader: Sendable {
         _ variables: inout SettingsVariables, _ root: inout SettingsNode, _ issues: inout [SettingsIssue]
     ) {
         guard let sources = root["sources"], var elements = sources.elements else { return }
-        let keys = SourceSettings.fields.map { $0.describe(SourceSettings()) }.filter { $0.name != "name" }
+        let keys = SourceSettings.fields.map { $0.describe(SourceSettings()) }
         for index in elements.indices {
             guard let name = elements[index]["name"]?.text else { continue }
             variables.overlay(
@@ -113,11 +113,12 @@ public struct SettingsLoader: Sendable {
             return settings
         }
         guard var root = tree(file, &issues) else { return settings }
-        let keys = ProviderSettings.fields.filter { $0.name != "settings" }.map { $0.describe(settings) }
+        let keys = ProviderSettings.fields.map { $0.describe(settings) }
         variables.overlay(keys, prefix: SettingsVariables.prefix("PROVIDER", name), onto: &root, &issues)
         settings.settings = .empty(at: root.place)
         Field.read(ProviderSettings.fields, from: root, &reader, into: &settings)
         DaemonRules.check(settings.retry, at: "retry", &reader)
+        settings.places = reader.places
         variables.accept(settings.settings.secretVariables)
         return settings
     }

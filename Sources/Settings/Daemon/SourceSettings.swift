@@ -22,7 +22,9 @@ public struct SourceSettings: Hashable, Sendable {
     public init() {}
 
     static let fields: [Field<Self>] = [
-        .key("name", \.name, .name, "As it stands in lists and logs; every source has its own.", isRequired: true),
+        .key(
+            "name", \.name, .name, "As it stands in lists and logs; every source has its own.", isRequired: true,
+            variable: ""),
         .key(
             "instance", \.instance, .text("a text, such as prod"),
             "The Keycloak installation whose users this source speaks of. Changing it later makes them other users.",

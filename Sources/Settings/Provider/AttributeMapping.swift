@@ -62,7 +62,7 @@ extension Syntax<[AttributeMapping]> {
         accepts: accepts, shape: .yaml,
         read: { node, reader in
             guard let entries = node.entries else {
-                reader.refuse(node, "is not a mapping", accepts: accepts)
+                reader.refuse(shapeOf: node, "is not a mapping", accepts: accepts)
                 return nil
             }
             return entries.compactMap { entry in

@@ -56,6 +56,8 @@ public struct ProviderSettings: Hashable, Sendable {
     public var limits = ProviderLimits()
     /// Hosts and ports that it may connect to, besides those of the URLs in its own settings.
     public var egress: [HostPort] = []
+    /// Where each key stands, for rules that are checked against the plugin's manifest.
+    var places: [String: SettingsPlace] = [:]
     /// The plugin's own settings as they were written, until ``SettingsLoader/resolve(_:against:)`` checks them.
     var settings: SettingsNode
 
@@ -130,11 +132,12 @@ extension Syntax<String> {
     static let plugin = text("a plugin's name, such as LDAPPassword: letters, digits and _, beginning with a letter")
         .checked(
             "a plugin's name, such as LDAPPassword: letters, digits and _, beginning with a letter",
-            "is not a plugin's name"
-        ) { name in
-            name.utf8.count <= 63 && name.first.map { $0.isASCII && $0.isLetter } == true
-                && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
-        }
+            "is not a plugin's name", isPluginName)
+
+    @Sendable static func isPluginName(_ name: String) -> Bool {
+        name.utf8.count <= 63 && name.first.map { $0.isASCII && $0.isLetter } == true
+            && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+    }
 }
 
 extension Syntax<HostPort> {
@@ -152,7 +155,7 @@ extension Field {
             name: name, about: about, isRequired: false,
             read: { node, reader, root in
                 guard node.entries != nil else {
-                    reader.refuse(node, "is not a mapping", accepts: "the keys of the plugin", isSecret: true)
+                    reader.refuse(shapeOf: node, "is not a mapping", accepts: "the keys of the plugin")
                     return
                 }
                 root[keyPath: property] = node

@@ -67,6 +67,12 @@ struct SettingsNode: Hashable, Sendable {
         content = .mapping(entries)
     }
 
+    /// What an issue shows where a mapping or list was wanted: what it is, not what it holds.
+    var kind: String {
+        guard case .scalar = content, !isNothing else { return shown }
+        return "a single value"
+    }
+
     /// What an issue shows of this value: quoted, on one line, at most 60 characters, and never the user information of
     /// a URL, where passwords like to hide.
     var shown: String {

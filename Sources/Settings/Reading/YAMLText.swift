@@ -24,7 +24,7 @@ struct YAMLText: Sendable {
                     return .empty(at: place(nil))
                 }
                 var budget = Self.maximumValues
-                guard let node = convert(root, renamed, &budget, &issues) else {
+                guard let node = convert(root, at: "", renamed, &budget, &issues) else {
                     issues.append(SettingsIssue(at: place(nil), key: "", "has more than \(Self.maximumValues) values"))
                     return nil
                 }
@@ -46,7 +46,7 @@ struct YAMLText: Sendable {
     }
 
     private func convert(
-        _ node: Node, _ renamed: [String: String], _ budget: inout Int, _ issues: inout [SettingsIssue]
+        _ node: Node, at path: String, _ renamed: [String: String], _ budget: inout Int, _ issues: inout [SettingsIssue]
     ) -> SettingsNode? {
         budget -= 1
         guard budget > 0 else { return nil }
@@ -56,8 +56,9 @@ struct YAMLText: Sendable {
                 content: .scalar(scalar.string, isPlain: scalar.style == .plain), place: place(scalar.mark))
         case .sequence(let sequence):
             var elements: [SettingsNode] = []
-            for element in sequence {
-                guard let converted = convert(element, renamed, &budget, &issues) else { return nil }
+            for (index, element) in sequence.enumerated() {
+                let path = "\(path)[\(index)]"
+                guard let converted = convert(element, at: path, renamed, &budget, &issues) else { return nil }
                 elements.append(converted)
             }
             return SettingsNode(content: .list(elements), place: place(sequence.mark))
@@ -68,17 +69,18 @@ struct YAMLText: Sendable {
                 let place = place(keyNode.mark)
                 guard let key = keyNode.scalar?.string else {
                     issues.append(
-                        SettingsIssue(at: place, key: "", "has a list or mapping for a key", accepts: "a text"))
+                        SettingsIssue(at: place, key: path, "has a list or mapping for a key", accepts: "a text"))
                     continue
                 }
                 if let name = renamed[key] {
                     standsFirst[name] = place
                     continue
                 }
+                let keyPath = path.isEmpty ? key : "\(path).\(key)"
                 if let first = standsFirst[key] {
-                    issues.append(SettingsIssue(at: place, key: key, "stands twice; the first is at \(first)"))
+                    issues.append(SettingsIssue(at: place, key: keyPath, "stands twice; the first is at \(first)"))
                 }
-                guard let value = convert(valueNode, renamed, &budget, &issues) else { return nil }
+                guard let value = convert(valueNode, at: keyPath, renamed, &budget, &issues) else { return nil }
                 entries.append(SettingsNode.Entry(key: key, place: place, value: value))
             }
             return SettingsNode(content: .mapping(entries), place: place(mapping.mark))

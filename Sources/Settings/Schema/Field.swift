@@ -14,7 +14,8 @@ struct Field<Root: Sendable>: Sendable {
     static func read(_ fields: [Self], from node: SettingsNode, _ reader: inout SettingsReader, into root: inout Root) {
         reader.remember(node.place)
         guard let entries = node.entries else {
-            reader.refuse(node, "is not a mapping", accepts: "the keys \(fields.map(\.name).joined(separator: ", "))")
+            reader.refuse(
+                shapeOf: node, "is not a mapping", accepts: "the keys \(fields.map(\.name).joined(separator: ", "))")
             return
         }
         for entry in entries {
@@ -50,7 +51,7 @@ struct KeyDescription: Sendable {
     let isRequired: Bool
     /// As YAML; `nil` for a section.
     let defaultText: String?
-    /// Overrides the name of the environment variable that follows from the key's path.
+    /// Overrides the name of the environment variable that follows from the key's path; empty: it has none.
     let variable: String?
     let shape: KeyShape
     /// The keys below it, for a section, or those of an element, for a list of records.
@@ -107,7 +108,7 @@ extension Field {
             name: name, about: about, isRequired: false,
             read: { node, reader, root in
                 guard let elements = node.elements else {
-                    reader.refuse(node, "is not a list", accepts: accepts)
+                    reader.refuse(shapeOf: node, "is not a list", accepts: accepts)
                     return
                 }
                 root[keyPath: property] = elements.enumerated().map { index, element in

@@ -5,7 +5,7 @@ struct SettingsReader: Sendable {
     /// The keys down to the value that is being read, such as `["sources[0]", "kinds[1]"]`.
     private(set) var path: [String] = []
     private(set) var issues: [SettingsIssue] = []
-    private var places: [String: SettingsPlace] = [:]
+    private(set) var places: [String: SettingsPlace] = [:]
 
     init(folder: String) {
         self.folder = folder
@@ -63,6 +63,12 @@ struct SettingsReader: Sendable {
         note(
             SettingsIssue(
                 at: node.place, key: key, problem, held: isSecret ? nil : node.shown, accepts: accepts, hint: hint))
+    }
+
+    /// The current value has the wrong shape. What it holds is not shown: where a whole section went astray, so may a
+    /// secret.
+    mutating func refuse(shapeOf node: SettingsNode, _ problem: String, accepts: String) {
+        note(SettingsIssue(at: node.place, key: key, problem, held: node.kind, accepts: accepts))
     }
 
     /// An error about a key that was read before, by its path.

@@ -19,7 +19,7 @@ struct SettingsVariables: Sendable {
 
     /// The prefix of the variables of one provider or source: `legacy-ldap` has `RUNTIME_SYNC_PROVIDER_LEGACY_LDAP_`.
     static func prefix(_ what: String, _ name: String) -> String {
-        "\(prefix)\(what)_\(spelled(name))_"
+        "\(prefix)\(spelled(what))_\(spelled(name))_"
     }
 
     private static func spelled(_ name: String) -> String {
@@ -38,6 +38,7 @@ struct SettingsVariables: Sendable {
                 continue
             }
             let name = key.variable ?? Self.name(prefix, keyPath)
+            guard !name.isEmpty else { continue }
             if let value = value(of: name, shape: key.shape, &issues) { root.set(keyPath, to: value) }
         }
     }

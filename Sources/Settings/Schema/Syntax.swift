@@ -25,18 +25,28 @@ enum KeyShape: Hashable, Sendable {
 }
 
 extension Syntax {
-    /// A single value without quotes.
+    /// A single value that is not a text; `hint` goes with one that cannot be read.
     static func word(
-        _ accepts: String, _ problem: String, parse: @escaping @Sendable (String) -> Value?,
+        _ accepts: String, _ problem: String, hint: String? = nil, parse: @escaping @Sendable (String) -> Value?,
         write: @escaping @Sendable (Value) -> String
     ) -> Self {
         Self(
             accepts: accepts, shape: .word,
             read: { node, reader in
                 if let value = node.text.flatMap(parse) { return value }
-                reader.refuse(node, problem, accepts: accepts)
+                reader.refuse(node, problem, accepts: accepts, hint: hint)
                 return nil
             }, write: write)
+    }
+
+    /// A single value between two bounds, both included.
+    static func word(
+        _ what: String, in range: ClosedRange<Value>, hint: String? = nil,
+        parse: @escaping @Sendable (String) -> Value?, write: @escaping @Sendable (Value) -> String
+    ) -> Self where Value: Comparable {
+        let accepts = "\(what), \(write(range.lowerBound)) to \(write(range.upperBound))"
+        return word(accepts, "is not \(what)", hint: hint, parse: parse, write: write)
+            .checked(accepts, "is out of range") { range.contains($0) }
     }
 
     /// The same value, with a check on top of it.
@@ -60,28 +70,23 @@ extension Syntax<Bool> {
 
 extension Syntax<Int> {
     static func integer(_ range: ClosedRange<Int>) -> Self {
-        word(
-            "a whole number, \(range.lowerBound) to \(range.upperBound)", "is not a whole number in range",
-            parse: { Int($0).flatMap { range.contains($0) ? $0 : nil } }, write: { "\($0)" })
+        word("a whole number", in: range, parse: { Int($0) }, write: { "\($0)" })
     }
 }
 
 extension Syntax<Duration> {
     static func duration(_ range: ClosedRange<Duration>) -> Self {
         word(
-            "a duration such as 200ms, 30s, 5m, 1h or 7d, from \(DurationText.write(range.lowerBound)) to "
-                + DurationText.write(range.upperBound),
-            "is not a duration in range",
-            parse: { DurationText.read($0).flatMap { range.contains($0) ? $0 : nil } }, write: DurationText.write)
+            "a duration", in: range, hint: "durations are written 200ms, 30s, 5m, 1h or 7d", parse: DurationText.read,
+            write: DurationText.write)
     }
 }
 
 extension Syntax<ByteCount> {
     static func size(_ range: ClosedRange<ByteCount>) -> Self {
         word(
-            "a size such as 64KiB, 256MiB or 8GiB, from \(range.lowerBound) to \(range.upperBound)",
-            "is not a size in range",
-            parse: { ByteCount($0).flatMap { range.contains($0) ? $0 : nil } }, write: { "\($0)" })
+            "a size", in: range, hint: "sizes are written 512B, 64KiB, 256MiB or 8GiB", parse: { ByteCount($0) },
+            write: { "\($0)" })
     }
 }
 
@@ -169,8 +174,9 @@ enum YAMLScalar: Sendable {
         let isPlain =
             !["", "true", "false", "null", "~", "yes", "no", "on", "off"].contains(text.lowercased())
             && text.unicodeScalars.allSatisfy { isLetter($0) || "0123456789_-./:+@=".unicodeScalars.contains($0) }
-            && text.unicodeScalars.first.map { isLetter($0) || $0 == "/" || $0 == "." } == true
             && !text.hasSuffix(":")
+            && (text.unicodeScalars.first.map { isLetter($0) || $0 == "/" } == true
+                || IPAddress(String(text.prefix { $0 != ":" })) != nil)
         guard !isPlain else { return text }
         var quoted = "\""
         for scalar in text.unicodeScalars {

@@ -13,7 +13,7 @@ enum DurationText: Sendable {
     ]
 
     /// - Returns: `nil` if the text is not a duration. A number without a unit is not one: `30` could be anything.
-    static func read(_ text: String) -> Duration? {
+    @Sendable static func read(_ text: String) -> Duration? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = text.dropFirst(digits.count)
         guard let number = Int64(digits), let milliseconds = units.first(where: { $0.name == unit })?.milliseconds
