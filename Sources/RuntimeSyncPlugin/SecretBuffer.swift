@@ -67,7 +67,9 @@ public struct SecretBuffer: ~Copyable, @unchecked Sendable {  // sole owner of m
     public var count: Int { bytes.count - 1 }
 
     /// Lends the bytes, without the NUL that follows them.
-    public borrowing func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    public borrowing func withUnsafeBytes<R: ~Copyable, E: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(E) -> R
+    ) throws(E) -> R {
         try body(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
     }
 }
