@@ -103,7 +103,8 @@ private struct OwnerOnly: RouterMiddleware {
     typealias Context = ControlContext
 
     func handle(
-        _ request: Request, context: ControlContext, next: (Request, ControlContext) async throws -> Response
+        _ request: Request, context: ControlContext,
+        next: @concurrent (Request, ControlContext) async throws -> Response
     ) async throws -> Response {
         let uid = try await PeerCredentials.of(context.channel).map(\.uid).get()
         guard uid == geteuid() || uid == 0 else { throw HTTPError(.forbidden) }

@@ -53,8 +53,7 @@ struct BindingTable {
     func owner(slot: Int, externalID: String) throws -> Int64? {
         let hash = vault.hash(externalID: externalID)
         if let subject = recentExternalIDs[Account(slot: slot, hash: hash)] { return subject }
-        guard let stored = try journal.binding(slot: slot, external: hash) else { return nil }
-        return isRemoved(slot, stored.subject) ? nil : stored.subject
+        return try journal.bindings(slot: slot, external: hash).first { !isRemoved(slot, $0.subject) }?.subject
     }
 
     /// Reserves an account for a subject while its first delivery is in flight.

@@ -41,10 +41,13 @@ extension DispatchCore {
             slot = providers[index].route.slot
         }
         var reports: [DeliveryReport] = []
-        for row in try journal.deliveries(limit: limit, slot: slot) {
+        for row in try journal.deliveries(slot: slot, limit: limit) {
             if let report = try report(row, now: now) { reports.append(report) }
         }
-        for letter in try journal.deadLetters(limit: limit, slot: slot) {
+        var filter = DeadLetterFilter()
+        filter.slot = slot
+        filter.limit = limit
+        for letter in try journal.deadLetters(filter) {
             reports.append(try report(letter, now: now))
         }
         return reports
@@ -103,7 +106,8 @@ extension DispatchCore {
         guard let number = try subjects.known(key, now: now), let state = try subjects.state(number, now: now) else {
             throw CommandError.noSuchUser(user)
         }
-        let waiting = try journal.deliveries(ofSubject: number).compactMap { try report($0, now: now) }
+        let waiting = try providers.flatMap { $0.lanes.keys(of: number) }
+            .compactMap { try journal.delivery($0) }.compactMap { try report($0, now: now) }
         let decisions = try providers.map { provider in
             let decision = provider.route.targeting.eligible(state.facts)
             var words = "eligible"
@@ -128,7 +132,7 @@ extension DispatchCore {
     }
 
     private func report(_ row: DeliveryRow, now: Timestamp) throws -> DeliveryReport? {
-        guard let event = try journal.event(at: row.id.sequence) else { return nil }
+        guard let event = try journal.event(row.id.sequence) else { return nil }
         let index = index(ofSlot: row.id.slot)
         let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
         // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
@@ -145,7 +149,7 @@ extension DispatchCore {
     }
 
     private func report(_ letter: DeadLetter, now: Timestamp) throws -> DeliveryReport {
-        let event = try journal.event(at: letter.id.sequence)
+        let event = try journal.event(letter.id.sequence)
         return DeliveryReport(
             id: letter.id.rawValue, provider: try name(of: letter.id.slot), kind: letter.kind.name,
             event: event?.id ?? "", user: try user(letter.subject, now: now),
@@ -157,7 +161,7 @@ extension DispatchCore {
 
     private func name(of slot: Int) throws -> String {
         if let index = index(ofSlot: slot) { return providers[index].route.name }
-        return try journal.providerNames()[slot] ?? "slot \(slot)"
+        return try journal.providers()[slot] ?? "slot \(slot)"
     }
 
     private func user(_ subject: Int64, now: Timestamp) throws -> String {

@@ -161,7 +161,7 @@ extension DispatchCore {
     /// The event of a delivery, from memory or from the journal.
     func load(_ ticket: LaneTable.Ticket) throws -> HotEvents.Event? {
         if let event = hot[ticket.key.sequence] { return event }
-        guard let stored = try journal.event(at: ticket.key.sequence), let header = try header(of: stored) else {
+        guard let stored = try journal.event(ticket.key.sequence), let header = try header(of: stored) else {
             return nil
         }
         return HotEvents.Event(id: stored.id, header: header, body: stored.body, secret: stored.secret)

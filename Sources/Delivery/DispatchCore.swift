@@ -105,7 +105,7 @@ final class DispatchCore {
                 now: now)
             if let superseded { end(superseded, as: "superseded", provider: index) }
         }
-        for letter in try journal.deadLetters(limit: .max) where letter.id.deliveryClass == .credential {
+        for letter in try journal.deadLetters(.all) where letter.id.deliveryClass == .credential {
             secretUses[letter.id.sequence, default: 0] += 1
             deadSecrets[letter.subject, default: []].insert(letter.id)
         }

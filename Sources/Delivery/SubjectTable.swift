@@ -25,7 +25,7 @@ struct SubjectTable {
     init(journal: Journal, vault: Vault) throws {
         self.journal = journal
         self.vault = vault
-        nextNumber = try journal.highestSubjectNumber() + 1
+        nextNumber = try journal.largestSubject() + 1
     }
 
     /// Whether there are states to write.
@@ -59,7 +59,7 @@ struct SubjectTable {
             entries[number]?.used = now
             return entry.state
         }
-        guard let stored = try journal.subject(number: number) else { return nil }
+        guard let stored = try journal.subject(number) else { return nil }
         return try load(stored, now: now)
     }
 

@@ -1,6 +1,7 @@
 public import Credentials
 public import EventModel
 internal import Hummingbird
+internal import HummingbirdCore
 internal import HummingbirdTLS
 public import Journal
 public import Logging

@@ -47,6 +47,11 @@ public final class Worker: Sendable {
         return promise.futureResult
     }
 
+    /// Kills the process that runs, because its plugin does not answer, and starts another.
+    public func restart() {
+        eventLoop.execute { [life] in life.value.giveUp() }
+    }
+
     /// Sends frames (see `ByteBuffer.writeRequestFrame`) to the process of this generation, or to nobody if it is over:
     /// then ``WorkerDelegate/workerIsLost(generation:_:)`` has been told or will be.
     ///

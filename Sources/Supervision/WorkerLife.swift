@@ -50,6 +50,10 @@ final class WorkerLife {
         perform(state.stop(.now(), patience: patience))
     }
 
+    func giveUp() {
+        perform(state.giveUp())
+    }
+
     func send(_ frames: ByteBuffer, to generation: UInt64) {
         guard generation == state.generation, state.mayComplete, let channel else { return wipe(frames) }
         channel.writeAndFlush(frames).whenComplete { _ in wipe(frames) }

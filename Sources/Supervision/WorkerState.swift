@@ -108,6 +108,11 @@ struct WorkerState {
         }
     }
 
+    /// The process is not trusted any more; there will be another.
+    mutating func giveUp() -> [Action] {
+        phase == .running ? end(.unresponsive) : []
+    }
+
     // MARK: What happens
 
     /// The process is there, and its socket is connected.
