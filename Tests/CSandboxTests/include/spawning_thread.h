@@ -7,4 +7,7 @@
 /* rsp_spawn on a thread that lives as long as the process. From any thread. */
 int spawn_on_lasting_thread(const rsp_worker *worker, pid_t *pid, int *pidfd);
 
+/* pidfd_open: readable when a process that need not be our child has ended. */
+int handle_of_process(pid_t pid);
+
 #endif

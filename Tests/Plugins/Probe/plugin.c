@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -85,10 +86,12 @@ static connection *connection_of(const rts_delivery *delivery) {
     return made;
 }
 
-/* Reads the greeting, so that it is known whom the socket reached. */
+/* Reads the greeting, so that it is known whom the socket reached. The socket must block, as it did before. */
 static void answer_greeting(uint64_t id, int fd) {
     char greeting[65] = {0};
-    if (read(fd, greeting, sizeof greeting - 1) > 0) {
+    if (fcntl(fd, F_GETFL) & O_NONBLOCK) {
+        answer(id, RTS_MISCONFIGURED, "the socket does not block any more");
+    } else if (read(fd, greeting, sizeof greeting - 1) > 0) {
         answer(id, RTS_DELIVERED, greeting);
     } else {
         answer_errno(id, errno ? errno : EPIPE);
