@@ -1,11 +1,10 @@
+/* One thread that starts all workers, one after the other. */
 #define _GNU_SOURCE
-#include "spawning_thread.h"
+#include "test_support.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 typedef struct order {
     struct order *next;
@@ -50,8 +49,4 @@ int spawn_on_lasting_thread(const rsp_worker *worker, pid_t *pid, int *pidfd) {
     pthread_mutex_unlock(&lock);
     errno = own.error;
     return own.error == 0 ? 0 : -1;
-}
-
-int handle_of_process(pid_t pid) {
-    return (int)syscall(SYS_pidfd_open, pid, 0);
 }

@@ -115,6 +115,30 @@ import Testing
         #expect(!maps.contains("libswift"))
     }
 
+    static let ordinaryWork = [
+        "read its own thread's stat", "read another of its threads' stat", "list a library folder",
+        "load a system library", "read its own maps", "open the random device", "get random bytes",
+        "wait for events", "talk to itself", "set up a TCP socket", "use 96 MiB", "signal itself", "sleep",
+    ]
+
+    @Test(arguments: ordinaryWork, geteuid() == 0 ? [.max, 64_128] : [.max] as [UInt32])
+    func `lets its plugin do ordinary work`(_ work: String, uid: UInt32) throws {
+        let surroundings = try Surroundings()
+        let worker = try TestWorker(TestWorker.Lockdown(strict: true, uid: uid))
+        try worker.started()
+        try worker.send(.request(id: 1, kind: "attack", external: work, event: surroundings.text))
+        let done = try worker.done()
+        #expect(done.outcome == Done.delivered, "\(work): \(done.detail ?? "")")
+    }
+
+    @Test func `limits its plugin's memory`() throws {
+        let surroundings = try Surroundings()
+        let worker = try TestWorker(TestWorker.Lockdown(maxDataBytes: 64 << 20))
+        try worker.started()
+        try worker.send(.request(id: 1, kind: "attack", external: "use 96 MiB", event: surroundings.text))
+        #expect(try worker.done().detail == "ENOMEM")
+    }
+
     @Test func `refuses to go on without Landlock`() throws {
         let worker = try TestWorker(TestWorker.Lockdown(landlockCap: .max))
         let (stage, why) = try worker.failure()

@@ -54,6 +54,8 @@ final class TestWorker {
         var pair: [Int32] = [-1, -1]
         try check(rsp_socketpair(Int32(SOCK_STREAM.rawValue), &pair), "frames pair")
         let frames = pair
+        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(frames[0], SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         try check(rsp_socketpair(Int32(SOCK_SEQPACKET.rawValue), &pair), "broker pair")
         let broker = pair
         try check(pipe(&pair), "pipe")

@@ -13,7 +13,8 @@ int probe_read_surroundings(const char *text, probe_surroundings *surroundings) 
 }
 
 int probe_run(const char *name, const probe_surroundings *surroundings) {
-    const attack *const themes[] = {process_attacks, file_attacks, network_attacks, system_attacks};
+    const attack *const themes[] = {
+        process_attacks, file_attacks, network_attacks, system_attacks, ordinary_work};
     for (size_t theme = 0; theme < sizeof themes / sizeof *themes; theme++) {
         for (const attack *candidate = themes[theme]; candidate->name; candidate++) {
             if (strcmp(candidate->name, name) != 0) continue;

@@ -13,6 +13,7 @@ extern const attack process_attacks[];
 extern const attack file_attacks[];
 extern const attack network_attacks[];
 extern const attack system_attacks[];
+extern const attack ordinary_work[];
 
 #define ATTACK(name) static int name(const probe_surroundings *s)
 #define UNUSED (void)s

@@ -22,15 +22,19 @@ int main(int count, char **arguments) {
         record.uid = record.gid = 0xffffffffu;
     }
     record.parent_pid = (uint32_t)getpid();
+    /* Each where the other one has to go: the worst that a daemon's descriptors can be numbered. */
+    int frames = RTW_FD_BROKER, broker = RTW_FD_FRAMES, between = dup(RTW_FD_FRAMES);
+    if (dup2(RTW_FD_BROKER, broker) < 0 || dup2(between, frames) < 0) return 6;
     rsp_worker worker = {
-        .executable = arguments[1], .provider = "stand-in", .output = STDERR_FILENO, .frames = RTW_FD_FRAMES,
-        .broker = RTW_FD_BROKER, .plugin = RTW_FD_PLUGIN};
+        .executable = arguments[1], .provider = "stand-in", .output = STDERR_FILENO, .frames = frames,
+        .broker = broker, .plugin = RTW_FD_PLUGIN};
     worker.lockdown = rsp_sealed_bytes(&record, sizeof record, "lockdown");
     pid_t pid;
     int pidfd, status;
     if (worker.lockdown < 0 || rsp_spawn(&worker, &pid, &pidfd) != 0) return 4;
-    close(RTW_FD_FRAMES);
-    close(RTW_FD_BROKER);
+    close(frames);
+    close(broker);
+    close(between);
     while (waitpid(pid, &status, 0) < 0) {
         if (errno != EINTR) return 5;
     }
