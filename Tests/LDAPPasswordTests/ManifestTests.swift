@@ -42,7 +42,8 @@ struct ManifestTests {
             guard let least = property["minimum"]?.int, let most = property["maximum"]?.int else { continue }
             for (value, isAccepted) in [(least, true), (most, true), (least - 1, false), (most + 1, false)] {
                 let settings = needed.merging([key: .number("\(value)")]) { $1 }
-                #expect((try? LDAPSettings(.object(settings), files: files)) != nil == isAccepted, "\(key): \(value)")
+                let starts = (try? LDAPSettings(.object(settings), files: files)) != nil
+                #expect(starts == isAccepted, "\(key): \(value)")
             }
         }
     }
