@@ -57,7 +57,7 @@ final class WorkforceProvider: Provider {
         do {
             let values = try RequestValues(delivery, for: template)
             request = try delivery.withSecret { secret throws(Unrenderable) in
-                try template.filled(with: values, secret: secret, common: settings.headers)
+                try template.filled(with: values, secret: secret)
             }
         } catch let error as Unrenderable {
             throw refused(error.reason)
