@@ -25,7 +25,7 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
 @Suite struct `A delivery` {
     @Test(arguments: [
         "correct horse", #"q"b\s/"#, "tab\tline\n\u{1}", "pässwörd 😀", "{{secret}} %41 &amp; \\u0041",
-        String(repeating: "long ", count: 60_000),
+        String(repeating: "long ", count: 250_000),
     ])
     func `of a password arrives unharmed, as the target expects it`(secret: String) async throws {
         let receiver = try HTTPReceiver(.answer(204))
@@ -165,6 +165,18 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
         #expect(harness.logs.isEmpty)
     }
 
+    @Test func `is told of its own answer only`() async throws {
+        let receiver = try HTTPReceiver()
+        defer { receiver.stop() }
+        let harness = try harness(receiver.url)
+        defer { harness.stop() }
+        receiver.next(
+            .answer(400, headers: ["Retry-After": "9"], body: "a long first answer"), .answer(400, body: "second"))
+        for words in ["HTTP 400: a long first answer", "HTTP 400: second", "HTTP 204"] {
+            #expect(try await harness.completion(of: harness.deliver(logout)).detail == words)
+        }
+    }
+
     @Test func `does not follow a redirect`() async throws {
         let elsewhere = try HTTPReceiver()
         defer { elsewhere.stop() }
@@ -300,7 +312,7 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
     @Test func `that is silence ends with the deadline`() async throws {
         let receiver = try HTTPReceiver(.held(.answer(204)))
         defer { receiver.stop() }
-        let harness = try harness(receiver.url)
+        let harness = try harness(receiver.url, #", "timeout_ms": 300000"#)
         defer { harness.stop() }
         receiver.next(.answer(204))
         _ = try await harness.completion(of: harness.deliver(password()))
