@@ -412,7 +412,8 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
     @Test func `asks for the base URL or the path of the settings and changes nothing`() async throws {
         let receiver = try HTTPReceiver(.answer(404))
         defer { receiver.stop() }
-        for more in ["", #", "check_path": "/health?deep=1""#] {
+        let headers = #", "headers": {"X-Tenant": "corp", "X-User": "{{username}}"}"#
+        for more in [headers, headers + #", "check_path": "/health?deep=1""#] {
             let harness = try harness(receiver.url + "/api", more)
             defer { harness.stop() }
             #expect(try await harness.completion(of: harness.check()).outcome == .delivered)
@@ -420,6 +421,7 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
         #expect(
             receiver.requests.map { "\($0.method) \($0.path) \($0.text)" } == ["GET /api ", "GET /api/health?deep=1 "])
         #expect(receiver.requests.allSatisfy { $0.header("Idempotency-Key") == nil })
+        #expect(receiver.requests.allSatisfy { $0.header("X-Tenant") == "corp" && $0.header("X-User") == nil })
     }
 }
 

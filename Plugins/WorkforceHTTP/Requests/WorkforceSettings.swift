@@ -17,6 +17,8 @@ package struct WorkforceSettings: Sendable {
     package let rules: OutcomeRules
     /// The path that `check` asks for below the base URL; empty: the base URL itself.
     package let checkPath: String
+    /// The headers of a check: those of every request that need no delivery, such as a tenant's name.
+    package let checkHeaders: [HeaderLine]
 
     /// How the plugin shows who it is. The secrets are in files.
     package enum Authentication: Sendable, Equatable {
@@ -39,7 +41,12 @@ package struct WorkforceSettings: Sendable {
             throw StartError(
                 "base_url: http is accepted for 127.0.0.0/8 and [::1], or with allow_cleartext: true; else use https")
         }
-        requests = try Self.requests(reader.value("requests"), common: reader.headers("headers"))
+        let headers = try reader.headers("headers")
+        requests = try Self.requests(reader.value("requests"), common: headers)
+        checkHeaders = headers.compactMap { header in
+            let value = try? header.filled(with: RequestValues(kind: "", idempotencyKey: ""))
+            return value.map { HeaderLine(name: header.name, value: $0) }
+        }
         authentication = try Self.authentication(user: reader.string("basic_user"), files: files)
         guard files.contains("client_certificate") == files.contains("client_key") else {
             throw StartError("client_certificate, client_key: both or neither")

@@ -80,7 +80,8 @@ final class WorkforceProvider: Provider {
             Job(
                 id: id, purpose: .check, deadline: host.now + UInt64(settings.timeout), account: nil,
                 url: settings.baseURL.text + settings.checkPath,
-                request: FilledRequest(method: "GET", path: settings.checkPath, headers: [], body: nil), secret: nil))
+                request: FilledRequest(
+                    method: "GET", path: settings.checkPath, headers: settings.checkHeaders, body: nil), secret: nil))
     }
 
     func stop() {
