@@ -37,12 +37,12 @@ package struct AccountRules: Sendable {
     let requiresStableID: Bool
 
     init(_ written: WrittenSettings) throws(StartError) {
-        guard !written.base.isEmpty, let baseName = DistinguishedName(written.base) else {
-            throw StartError("base: \"\(written.base)\" is not a DN such as ou=people,dc=example,dc=org")
+        base = try written.needed("base")
+        guard !base.isEmpty, let baseName = DistinguishedName(base) else {
+            throw StartError("base: \"\(base)\" is not a DN such as ou=people,dc=example,dc=org")
         }
-        base = written.base
         self.baseName = baseName
-        switch (written.accountDN, written.accountFilter) {
+        switch (try written.text("account_dn"), try written.text("account_filter")) {
         case (let name?, nil):
             let template = try Template(name, key: "account_dn")
             guard let sample = try? template.filled(with: .sample), let sampleName = DistinguishedName(sample) else {
@@ -55,18 +55,20 @@ package struct AccountRules: Sendable {
         case (nil, let filter?):
             let template = try Template(filter, key: "account_filter")
             guard let sample = try? template.filled(with: .sample), isFilter(sample) else {
-                throw StartError("account_filter: \"\(filter)\" is not a filter such as (employeeNumber={{externalId}})")
+                throw StartError(
+                    "account_filter: \"\(filter)\" is not a filter such as (employeeNumber={{externalId}})")
             }
             finding = .byFilter(template)
         default:
             throw StartError("account_dn, account_filter: exactly one of them is needed to find an account")
         }
-        protect = written.protect
+        protect = try written.text("protect")
         if let protect, !isFilter(protect) {
             throw StartError("protect: \"\(protect)\" is not a filter such as (memberOf=cn=admins,dc=example,dc=org)")
         }
-        stableIDs = written.stableID.map { [$0] } ?? ["entryUUID", "nsUniqueId", "objectGUID"]
-        requiresStableID = written.stableID != nil
+        let stableID = try written.text("stable_id")
+        stableIDs = stableID.map { [$0] } ?? ["entryUUID", "nsUniqueId", "objectGUID"]
+        requiresStableID = stableID != nil
     }
 
     /// The question that finds the account of a subject, or why there is none to ask.

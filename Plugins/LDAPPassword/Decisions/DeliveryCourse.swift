@@ -118,7 +118,11 @@ package struct DeliveryCourse: Sendable {
         if case .read(let attributes) = purpose {
             for attribute in attributes {
                 let texts = entry[attribute].map { String(validating: $0, as: UTF8.self) }
-                if texts.contains(nil) { leftOut.append(attribute) } else { values[attribute] = texts.compactMap(\.self) }
+                if texts.contains(nil) {
+                    leftOut.append(attribute)
+                } else {
+                    values[attribute] = texts.compactMap(\.self)
+                }
             }
         }
         return found(LocatedAccount(name: entry.name, stableID: StableID(of: entry, from: rules.stableIDs)), facts)
@@ -132,7 +136,8 @@ package struct DeliveryCourse: Sendable {
             return finish(answer.end.code.outcome(.locating), answer.end.detail("looking at protect"))
         }
         guard answer.entries.count == 1 else {
-            return finish(.refused, "the account is protected: it matches protect, or the server cannot say that it does not")
+            return finish(
+                .refused, "the account is protected: it matches protect, or the server cannot say that it does not")
         }
         return act(on: account, facts)
     }
@@ -208,7 +213,8 @@ package struct DeliveryCourse: Sendable {
             stage = .waiting
             return .bind(account)
         case .read:
-            let detail = leftOut.isEmpty ? "" : "left out, because they are not text: \(leftOut.joined(separator: ", "))"
+            let detail =
+                leftOut.isEmpty ? "" : "left out, because they are not text: \(leftOut.joined(separator: ", "))"
             return .report(account, values, detail: detail)
         }
     }

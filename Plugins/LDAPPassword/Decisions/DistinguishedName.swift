@@ -20,7 +20,7 @@ package struct DistinguishedName: Equatable, Sendable {
             Set(
                 terminated(name).map { assertion in
                     Assertion(
-                        type: string( assertion.pointee.la_attr).lowercased(),
+                        type: string(assertion.pointee.la_attr).lowercased(),
                         value: folded(string(assertion.pointee.la_value)))
                 })
         }

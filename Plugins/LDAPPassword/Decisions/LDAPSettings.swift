@@ -1,45 +1,5 @@
 package import RuntimeSyncPlugin
 
-/// The provider's settings as written in JSON: one field per key of the manifest's schema, `nil` where nothing is
-/// written.
-package struct WrittenSettings: Decodable, Sendable {
-    package var url: String
-    package var startTLS: Bool?
-    package var tlsServerName: String?
-    package var allowCleartext: Bool?
-    package var bindDN: String
-    package var base: String
-    package var accountDN: String?
-    package var accountFilter: String?
-    package var protect: String?
-    package var stableID: String?
-    package var passwordMethod: String?
-    package var connectTimeout: UInt64?
-    package var operationTimeout: UInt64?
-    package var inFlight: Int?
-
-    package enum CodingKeys: String, CodingKey {
-        case url, base, protect
-        case startTLS = "start_tls"
-        case tlsServerName = "tls_server_name"
-        case allowCleartext = "allow_cleartext"
-        case bindDN = "bind_dn"
-        case accountDN = "account_dn"
-        case accountFilter = "account_filter"
-        case stableID = "stable_id"
-        case passwordMethod = "password_method"
-        case connectTimeout = "connect_timeout_ms"
-        case operationTimeout = "operation_timeout_ms"
-        case inFlight = "in_flight"
-    }
-
-    package init(url: String, bindDN: String, base: String) {
-        self.url = url
-        self.bindDN = bindDN
-        self.base = base
-    }
-}
-
 /// How a password is written.
 package enum PasswordMethod: String, CaseIterable, Sendable {
     /// The extended operation if the server lists it, else modify.
@@ -82,12 +42,12 @@ package struct LDAPSettings: Sendable {
     ///   - written: the settings object.
     ///   - files: which settings of format `file` and `secret` are there.
     /// - Throws: ``StartError`` naming the key and what it accepts.
-    package init(_ written: WrittenSettings, files: Set<String>) throws(StartError) {
-        server = try ServerAddress(written.url)
-        startTLS = !server.isTLS && written.startTLS ?? true
-        tlsServerName = written.tlsServerName ?? server.host
-        allowsCleartext = written.allowCleartext ?? false
-        bindDN = written.bindDN
+    package init(_ written: JSON, files: Set<String>) throws(StartError) {
+        let written = try WrittenSettings(written)
+        server = try ServerAddress(try written.needed("url"))
+        startTLS = try written.bool("start_tls", default: true) && !server.isTLS
+        tlsServerName = try written.text("tls_server_name") ?? server.host
+        allowsCleartext = try written.bool("allow_cleartext", default: false)
         if allowsCleartext, !server.isLoopback {
             throw StartError(
                 "allow_cleartext: true is accepted only for localhost, 127.0.0.1 and [::1], not for \(server.host)")
@@ -100,6 +60,7 @@ package struct LDAPSettings: Sendable {
         if server.isTLS || startTLS, !files.contains("ca_file") {
             throw StartError("ca_file: needed for TLS; name a PEM file with the certificates of the authorities")
         }
+        bindDN = try written.needed("bind_dn")
         guard !bindDN.isEmpty, DistinguishedName(bindDN) != nil else {
             throw StartError("bind_dn: \"\(bindDN)\" is not a DN such as cn=sync,dc=example,dc=org")
         }
@@ -107,22 +68,48 @@ package struct LDAPSettings: Sendable {
             throw StartError("bind_password: missing; it is the password of bind_dn")
         }
         accounts = try AccountRules(written)
-        guard let method = PasswordMethod(rawValue: written.passwordMethod ?? "auto") else {
-            throw StartError("password_method: accepts auto, modify and extended, not \(written.passwordMethod ?? "")")
+        let method = try written.text("password_method") ?? "auto"
+        guard let passwordMethod = PasswordMethod(rawValue: method) else {
+            throw StartError("password_method: accepts auto, modify and extended, not \"\(method)\"")
         }
-        passwordMethod = method
-        connectTimeout = try Self.within(100...60_000, written.connectTimeout ?? 5000, key: "connect_timeout_ms")
-        operationTimeout = try Self.within(
-            100...120_000, written.operationTimeout ?? 10_000, key: "operation_timeout_ms")
-        inFlight = Int(try Self.within(1...256, UInt64(max(0, written.inFlight ?? 16)), key: "in_flight"))
+        self.passwordMethod = passwordMethod
+        connectTimeout = UInt64(try written.int("connect_timeout_ms", default: 5000, in: 100...60_000))
+        operationTimeout = UInt64(try written.int("operation_timeout_ms", default: 10_000, in: 100...120_000))
+        inFlight = try written.int("in_flight", default: 16, in: 1...256)
+    }
+}
+
+/// The settings as written, key by key. Keys that nobody knows are the daemon's business: it has the manifest's schema.
+struct WrittenSettings {
+    private let members: [String: JSON]
+
+    init(_ json: JSON) throws(StartError) {
+        guard let members = json.object else { throw StartError("settings: accepts an object") }
+        self.members = members
     }
 
-    private static func within(
-        _ range: ClosedRange<UInt64>, _ value: UInt64, key: String
-    ) throws(StartError) -> UInt64 {
-        guard range.contains(value) else {
-            throw StartError("\(key): accepts \(range.lowerBound) to \(range.upperBound), not \(value)")
+    func text(_ key: String) throws(StartError) -> String? {
+        guard let value = members[key] else { return nil }
+        guard let text = value.string else { throw StartError("\(key): accepts a text") }
+        return text
+    }
+
+    func needed(_ key: String) throws(StartError) -> String {
+        guard let text = try text(key) else { throw StartError("\(key): missing") }
+        return text
+    }
+
+    func bool(_ key: String, default standard: Bool) throws(StartError) -> Bool {
+        guard let value = members[key] else { return standard }
+        guard let bool = value.bool else { throw StartError("\(key): accepts true and false") }
+        return bool
+    }
+
+    func int(_ key: String, default standard: Int, in range: ClosedRange<Int>) throws(StartError) -> Int {
+        guard let value = members[key] else { return standard }
+        guard let int = value.int, range.contains(int) else {
+            throw StartError("\(key): accepts whole numbers from \(range.lowerBound) to \(range.upperBound)")
         }
-        return value
+        return int
     }
 }

@@ -28,7 +28,9 @@ package struct ServerAddress: Equatable, Sendable {
             guard let end = rest.firstIndex(of: "]") else { throw problem }
             host = String(rest[rest.index(after: rest.startIndex)..<end])
             afterHost = rest[rest.index(after: end)...]
-            guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else { throw problem }
+            guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else {
+                throw problem
+            }
         } else {
             let end = rest.firstIndex(of: ":") ?? rest.endIndex
             host = String(rest[..<end])

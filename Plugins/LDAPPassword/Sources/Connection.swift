@@ -17,17 +17,20 @@ final class Connection {
     /// not tell when it has: only the answer does.
     private(set) var unfinished: Int32?
     private let lifeline: Lifeline
-    private let allowsCleartext: Bool
+    private let mayBeInClear: Bool
 
-    /// - Parameter descriptor: a connected socket; from now on closed by this object.
-    init?(_ descriptor: Int32, url: String, allowsCleartext: Bool, lifeline: Lifeline) {
+    /// - Parameters:
+    ///   - descriptor: a connected socket; from now on closed by this object.
+    ///   - url: its host is the name that the server's certificate must carry.
+    ///   - mayBeInClear: a password may be sent even without encryption.
+    init?(_ descriptor: Int32, url: String, mayBeInClear: Bool, lifeline: Lifeline) {
         var handle: OpaquePointer?
         // 1: LDAP over TCP (LDAP_PROTO_TCP of ldap_pvt.h, which is not installed).
         guard ldap_init_fd(descriptor, 1, url, &handle) == LDAP_SUCCESS, let handle else { return nil }
         self.handle = handle
         self.descriptor = descriptor
         self.lifeline = lifeline
-        self.allowsCleartext = allowsCleartext
+        self.mayBeInClear = mayBeInClear
         var version = LDAP_VERSION3
         ldap_set_option(handle, LDAP_OPT_PROTOCOL_VERSION, &version)
         ldap_set_option(handle, LDAP_OPT_REFERRALS, nil)  // LDAP_OPT_OFF: nothing is sent anywhere else
@@ -38,11 +41,8 @@ final class Connection {
         ldap_unbind_ext(handle, nil, nil)
     }
 
-    /// Whether a password may be sent: the connection is encrypted; or it may be in clear, and the other end really is
-    /// this machine.
-    var mayCarrySecrets: Bool {
-        ldap_tls_inplace(handle) == 1 || (allowsCleartext && Socket.peerIsLoopback(descriptor))
-    }
+    /// Whether a password may be sent.
+    var mayCarrySecrets: Bool { ldap_tls_inplace(handle) == 1 || mayBeInClear }
 
     // MARK: Sending
 

@@ -60,13 +60,14 @@ struct ConnectionOpening {
         let descriptor = try Socket.connect(to: server, until: deadline, host: host, lifeline: lifeline)
         // libldap compares the server's certificate with the host of this URL, and connects to nothing by it.
         let name = settings.tlsServerName.contains(":") ? "[\(settings.tlsServerName)]" : settings.tlsServerName
-        guard
+        guard let peerIsLoopback = Socket.peerIsLoopback(descriptor),
             let connection = Connection(
-                descriptor, url: "ldap://\(name)", allowsCleartext: settings.allowsCleartext, lifeline: lifeline)
+                descriptor, url: "ldap://\(name)", mayBeInClear: settings.allowsCleartext && peerIsLoopback,
+                lifeline: lifeline)
         else {
             lifeline.detach()
             close(descriptor)
-            throw OpenFailure(.retry, "libldap has no memory left")
+            throw OpenFailure(.retry, "connecting to \(server.host) port \(server.port): the connection was lost")
         }
         if settings.startTLS {
             let answer = try self.answer(
@@ -95,23 +96,34 @@ struct ConnectionOpening {
         guard set(handle, LDAP_OPT_X_TLS_NEWCTX, 0) == LDAP_SUCCESS else {
             throw OpenFailure(.misconfigured, "ca_file: holds no certificate in PEM that can be used")
         }
-        let now = host.now
-        let left = max(now + 1, deadline) - now
-        var timeout = timeval(tv_sec: Int(left / 1000), tv_usec: Int(left % 1000) * 1000)
-        ldap_set_option(handle, LDAP_OPT_NETWORK_TIMEOUT, &timeout)
-        // Waits, but not longer than that, and the lifeline ends it.
+        let alarm = Alarm(at: deadline, host: host) { [lifeline] in lifeline.interrupt() }
+        guard let alarm else { throw OpenFailure(.retry, "TLS: no threads left") }
+        blocks(connection.descriptor, true)
         let code = ldap_install_tls(handle)
-        _ = fcntl(connection.descriptor, F_SETFL, fcntl(connection.descriptor, F_GETFL) | O_NONBLOCK)
+        alarm.turnOff()
         guard code == LDAP_SUCCESS else { throw handshakeFailure(connection, code, until: deadline) }
+        blocks(connection.descriptor, false)
     }
 
     /// A certificate that we do not accept stays unacceptable; a server that went away may come back.
     private func handshakeFailure(_ connection: Connection, _ code: Int32, until deadline: UInt64) -> OpenFailure {
-        var text: UnsafeMutablePointer<CChar>?
-        ldap_get_option(connection.handle, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text)
-        defer { ldap_memfree(text) }
-        let words = text.map { String(cString: $0) } ?? String(cString: ldap_err2string(code))
-        return OpenFailure(.misconfigured, "TLS: \(code) \(words)")
+        if host.now >= deadline { return OpenFailure(.retry, "TLS: the server did not answer in time") }
+        var byte: UInt8 = 0
+        let count = recv(connection.descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT))
+        if count == 0 || (count < 0 && errno != EAGAIN) {
+            return OpenFailure(.retry, "TLS: the connection was lost during the handshake")
+        }
+        // libldap with GnuTLS says no more than "unknown error code" about a certificate.
+        return OpenFailure(
+            .misconfigured,
+            "TLS: the server's certificate is not accepted: its authority is not in ca_file, it does not name "
+                + "\(settings.tlsServerName), or it is not valid at this time (\(String(cString: ldap_err2string(code))))"
+        )
+    }
+
+    private func blocks(_ descriptor: Int32, _ blocks: Bool) {
+        let flags = fcntl(descriptor, F_GETFL)
+        _ = fcntl(descriptor, F_SETFL, blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK)
     }
 
     private func bind(_ connection: Connection, until deadline: UInt64) throws(OpenFailure) {
@@ -124,7 +136,8 @@ struct ConnectionOpening {
         let trace = password.withUnsafeBytes { SecretTrace($0) }
         let sending = password.withUnsafeBytes { connection.bind(settings.bindDN, $0) }
         _ = consume password  // wiped
-        let answer = try self.answer(to: sending, on: connection, until: deadline, doing: "binding as \(settings.bindDN)")
+        let answer = try self.answer(
+            to: sending, on: connection, until: deadline, doing: "binding as \(settings.bindDN)")
         guard answer.code == .success else {
             throw OpenFailure(
                 answer.code.outcome(.opening),

@@ -137,7 +137,7 @@ struct Courier {
         case .report(let account, let values, let detail):
             return complete(
                 request,
-                Completion(.delivered, detail: detail, account: account.stableID?.text, record: json(values)))
+                Completion(.delivered, detail: detail, account: account.stableID?.text, record: record(values)))
         case .bind(let account):
             return inspections.post(.verify(request, account))
         case .locate, .confirm, .write:
@@ -306,4 +306,9 @@ struct Courier {
 
     /// Milliseconds between two attempts to write the rest of a request that was too big for the socket.
     private static let look: UInt64 = 5
+}
+
+/// A record as the host wants it: a JSON object, attribute to array of strings.
+private func record(_ values: [String: [String]]) -> String {
+    String(decoding: JSON.object(values.mapValues { .array($0.map(JSON.string)) }).bytes, as: UTF8.self)
 }

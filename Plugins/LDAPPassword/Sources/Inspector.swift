@@ -60,7 +60,8 @@ struct Inspector {
             let sending = request.withSecret { connection.bind(account.name, $0) } ?? .lost
             request.wipeSecret()
             let deadline = min(request.deadline, host.now + settings.operationTimeout)
-            let answer = try opening.answer(to: sending, on: connection, until: deadline, doing: "binding as the account")
+            let answer = try opening.answer(
+                to: sending, on: connection, until: deadline, doing: "binding as the account")
             completion.outcome = answer.code.outcome(.verifying)
             if completion.outcome != .delivered {
                 completion.detail = answer.search(hiding: request.trace).end.detail("binding as the account")

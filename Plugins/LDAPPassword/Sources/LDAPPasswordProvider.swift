@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import LDAPDecisions
 internal import RuntimeSyncPlugin
 
@@ -18,9 +17,9 @@ final class LDAPPasswordProvider: Provider {
     private let threads: [WorkerThread]
 
     init(host: PluginHost, start: StartRequest) throws {
-        let written: WrittenSettings
+        let written: JSON
         do {
-            written = try JSONDecoder().decode(WrittenSettings.self, from: Data(start.settings))
+            written = try JSON(parsing: start.settings)
         } catch {
             throw StartError("settings: \(error)")
         }
@@ -57,8 +56,9 @@ final class LDAPPasswordProvider: Provider {
             }
             submit(delivery, .password)
         case .profile:
-            guard let attributes = try? JSONDecoder().decode([String: [String]].self, from: Data(delivery.attributes))
-            else { return refuse(delivery.id, "attributes: not a JSON object of arrays of strings") }
+            guard let attributes = values(in: delivery.attributes) else {
+                return refuse(delivery.id, "attributes: not a JSON object of arrays of strings")
+            }
             if let secret = attributes.keys.first(where: holdsPassword) {
                 return refuse(delivery.id, "\(secret) holds passwords and is not written as an attribute")
             }
@@ -73,13 +73,18 @@ final class LDAPPasswordProvider: Provider {
     }
 
     func readRecord(_ delivery: borrowing Delivery) {
-        let bytes = delivery.attributes
-        guard let wanted = try? bytes.isEmpty ? [:] : JSONDecoder().decode([String: Anything].self, from: Data(bytes))
-        else { return refuse(delivery.id, "attributes: not a JSON object") }
-        if let secret = wanted.keys.first(where: holdsPassword) {
+        let attributes = delivery.attributes
+        var wanted: [String] = []
+        if !attributes.isEmpty {
+            guard let object = (try? JSON(parsing: attributes))?.object else {
+                return refuse(delivery.id, "attributes: not a JSON object")
+            }
+            wanted = object.keys.sorted()
+        }
+        if let secret = wanted.first(where: holdsPassword) {
             return refuse(delivery.id, "\(secret) holds passwords and is not read")
         }
-        submit(delivery, .read(wanted.keys.sorted()))
+        submit(delivery, .read(wanted))
     }
 
     func check(_ id: UInt64) {
@@ -130,21 +135,21 @@ final class LDAPPasswordProvider: Provider {
 extension SubjectNames {
     /// What a delivery says about its subject. An event that is no JSON names nobody.
     fileprivate init(of delivery: borrowing Delivery) {
-        struct Event: Decodable {
-            struct Subject: Decodable {
-                let id: String?
-                let username: String?
-                let email: String?
-            }
-            let subject: Subject?
-        }
-        let subject = (try? JSONDecoder().decode(Event.self, from: Data(delivery.event)))?.subject
+        let subject = (try? JSON(parsing: delivery.event))?["subject"]
         self.init(
-            externalID: delivery.externalID, username: subject?.username, userID: subject?.id, email: subject?.email)
+            externalID: delivery.externalID, username: subject?["username"]?.string, userID: subject?["id"]?.string,
+            email: subject?["email"]?.string)
     }
 }
 
-/// A JSON value that nobody looks at.
-private struct Anything: Decodable {
-    init(from decoder: any Decoder) {}
+/// A JSON object of arrays of strings; `nil` if the bytes are something else.
+private func values(in bytes: [UInt8]) -> [String: [String]]? {
+    guard let members = (try? JSON(parsing: bytes))?.object else { return nil }
+    var values: [String: [String]] = [:]
+    for (name, value) in members {
+        guard let elements = value.array else { return nil }
+        values[name] = elements.compactMap(\.string)
+        guard values[name]?.count == elements.count else { return nil }
+    }
+    return values
 }

@@ -23,11 +23,16 @@ final class Lifeline: Sendable {
         state.withLock { $0.descriptor = nil }
     }
 
-    /// Shuts the socket down, and every later one.
-    func cut() {
+    /// Shuts the socket down that is in use at this moment.
+    func interrupt() {
         state.withLock { state in
-            state.isCut = true
             if let descriptor = state.descriptor { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
+    }
+
+    /// Shuts the socket down, and lets no other take its place.
+    func cut() {
+        state.withLock { $0.isCut = true }
+        interrupt()
     }
 }

@@ -33,7 +33,8 @@ enum Socket {
             throw OpenFailure(code == EAI_NONAME ? .misconfigured : .retry, reason)
         }
         defer { freeaddrinfo(found) }
-        let addresses = Array(sequence(first: found, next: { $0?.pointee.ai_next }).prefix { $0 != nil }.compactMap(\.self))
+        let addresses = Array(
+            sequence(first: found, next: { $0?.pointee.ai_next }).prefix { $0 != nil }.compactMap(\.self))
         var lastError = EADDRNOTAVAIL
         for (index, address) in addresses.enumerated() {
             let now = host.now
@@ -77,14 +78,14 @@ enum Socket {
         }
     }
 
-    /// Whether the other end is this machine, by the address that the connection really has.
-    static func peerIsLoopback(_ descriptor: Int32) -> Bool {
+    /// Whether the other end is this machine, by the address that the connection really has; `nil` if it is lost.
+    static func peerIsLoopback(_ descriptor: Int32) -> Bool? {
         var address = sockaddr_storage()
         var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let code = withUnsafeMutableBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) { getpeername(descriptor, $0.baseAddress, &size) }
         }
-        guard code == 0 else { return false }
+        guard code == 0 else { return nil }
         return withUnsafeBytes(of: address) { bytes in
             switch Int32(address.ss_family) {
             case AF_INET: bytes[4] == 127

@@ -229,6 +229,18 @@ public struct LaneTable: Sendable {
         return dropped
     }
 
+    /// What has not ended of a subject's credentials, profiles and lifecycle, in its order.
+    public func keys(of subject: Int64) -> [DeliveryKey] {
+        guard let queue = queues[subject] else { return [] }
+        var keys: [DeliveryKey] = []
+        var index = queue.head
+        while index != Self.none {
+            keys.append(entries[Int(index)].key)
+            index = entries[Int(index)].next
+        }
+        return keys
+    }
+
     /// A look at a delivery that has not ended.
     ///
     /// - Returns: attempts made, when it is due, whether it is in flight; `nil` if it is not here.

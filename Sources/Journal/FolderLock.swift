@@ -1,0 +1,60 @@
+internal import Glibc
+
+/// The journal's folder, ours alone while this lives: made with mode 0700 if absent, and locked against a second
+/// daemon, for two writers' sequences would tangle.
+final class FolderLock: Sendable {
+    /// Whether the last owner closed the journal in order, as far as the lock file tells.
+    let wasClosedInOrder: Bool
+    private let file: Int32
+
+    init(folder: String) throws(JournalError) {
+        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
+            throw .system(call: "mkdir", path: folder, code: errno)
+        }
+        var status = stat()
+        guard stat(folder, &status) == 0 else { throw .system(call: "stat", path: folder, code: errno) }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw .system(call: "mkdir", path: folder, code: ENOTDIR)
+        }
+        guard status.st_uid == geteuid() else { throw .foreignOwner(folder: folder, owner: status.st_uid) }
+        guard status.st_mode & 0o077 == 0 else {
+            throw .exposed(folder: folder, mode: status.st_mode & 0o7777)
+        }
+        let path = "\(folder)/lock"
+        // flock(2) ends with the process, however that ends; the file itself stays.
+        let file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .system(call: "open", path: path, code: errno) }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            let owner = Self.owner(file)
+            close(file)
+            throw code == EWOULDBLOCK
+                ? .locked(folder: folder, process: owner ?? 0) : .system(call: "flock", path: path, code: code)
+        }
+        wasClosedInOrder = Self.owner(file) == nil
+        self.file = file
+        let process = "\(getpid())\n"
+        guard ftruncate(file, 0) == 0, pwrite(file, process, process.utf8.count, 0) == process.utf8.count else {
+            let code = errno
+            close(file)
+            throw .system(call: "write", path: path, code: code)
+        }
+    }
+
+    deinit {
+        close(file)
+    }
+
+    /// Notes that the journal is closed in order.
+    func clear() {
+        ftruncate(file, 0)
+    }
+
+    /// The process that wrote itself into the lock file.
+    private static func owner(_ file: Int32) -> Int32? {
+        var text = [UInt8](repeating: 0, count: 16)
+        let count = pread(file, &text, text.count, 0)
+        guard count > 0 else { return nil }
+        return Int32(String(decoding: text[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) ?? 0
+    }
+}

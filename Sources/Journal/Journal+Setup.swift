@@ -1,0 +1,47 @@
+internal import EventModel
+internal import GRDB
+
+// What is read, and seldom written, at the start.
+extension Journal {
+    /// The number that stands for a provider in the journal: the same for ever, given at the first call and on disk
+    /// when this returns.
+    public func slot(for provider: String) throws(JournalError) -> Int {
+        do {
+            return try connection.write { db in
+                let known = try Int.fetchOne(
+                    db, sql: "SELECT slot FROM providers WHERE name = ?", arguments: [provider])
+                if let known { return known }
+                let next = try Int.fetchOne(db, sql: "SELECT ifnull(max(slot) + 1, 0) FROM providers") ?? 0
+                guard (0...DeliveryID.maximumSlot).contains(next) else { throw JournalError.tooManyProviders }
+                try db.execute(sql: "INSERT INTO providers VALUES(?, ?)", arguments: [next, provider])
+                return next
+            }
+        } catch {
+            throw JournalError(error, path: path)
+        }
+    }
+
+    /// The names of all providers that ever were, by slot.
+    public func providers() throws(JournalError) -> [Int: String] {
+        let rows = try scans.rows("SELECT slot, name FROM providers") { (Int($0.integer(0)), $0.text(1)) }
+        return Dictionary(rows, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The wrapped data keys.
+    public func dataKeys() throws(JournalError) -> [DataKeyRow] {
+        try scans.rows("SELECT id, purpose, ring_key, created, wrapped FROM data_keys ORDER BY id") { row in
+            DataKeyRow(
+                id: UInt32(truncatingIfNeeded: row.integer(0)), purpose: UInt8(truncatingIfNeeded: row.integer(1)),
+                ringKey: UInt32(truncatingIfNeeded: row.integer(2)),
+                created: Timestamp(milliseconds: row.integer(3)), wrapped: row.bytes(4))
+        }
+    }
+
+    /// Reads the whole file and compares its parts (PRAGMA quick_check): seconds for a large one. Other scans wait
+    /// meanwhile; the writer does not.
+    ///
+    /// - Returns: what is wrong, in SQLite's words; empty if nothing is.
+    public func findDamage() throws(JournalError) -> [String] {
+        try scans.rows("PRAGMA quick_check") { $0.text(0) }.filter { $0 != "ok" }
+    }
+}
