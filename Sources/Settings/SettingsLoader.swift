@@ -17,20 +17,19 @@ public struct SettingsLoader: Sendable {
     }
 
     /// Reads the daemon's settings from `file` and those of its providers. A relative path starts from the working
-    /// folder. What the files name is checked (is a secret readable, and by its owner only?); nothing is changed.
+    /// folder. A file that is not YAML hides what is in it, and nothing else is read then. What the files name is checked (is a secret readable, and by its owner only?); nothing is changed.
     public func load(file: String) -> LoadedSettings {
         var variables = SettingsVariables(surroundings.environment)
         variables.accept(otherVariables)
         var issues: [SettingsIssue] = []
-
-        var reader = SettingsReader(folder: folder(of: file))
         var daemon = DaemonSettings()
-        if var root = tree(file, &issues) {
-            let keys = DaemonSettings.fields.map { $0.describe(daemon) }
-            variables.overlay(keys, onto: &root, &issues)
-            overlaySources(&variables, &root, &issues)
-            Field.read(DaemonSettings.fields, from: root, &reader, into: &daemon)
+        guard var root = tree(file, &issues) else {
+            return LoadedSettings(daemon: daemon, providers: [], issues: issues)
         }
+        variables.overlay(DaemonSettings.fields.map { $0.describe(daemon) }, onto: &root, &issues)
+        overlaySources(&variables, &root, &issues)
+        var reader = SettingsReader(folder: folder(of: file), file: file)
+        Field.read(DaemonSettings.fields, from: root, &reader, into: &daemon)
         daemon.providers.folder = reader.absolute(daemon.providers.folder)
         DaemonRules(daemon: daemon, surroundings: surroundings).check(&reader)
         variables.accept(daemon.sources.flatMap(\.secrets).compactMap(\.variable))
@@ -102,7 +101,7 @@ public struct SettingsLoader: Sendable {
         _ daemonReader: inout SettingsReader
     ) -> ProviderSettings {
         var settings = ProviderSettings(name: name, file: file, retry: daemon.retry)
-        var reader = SettingsReader(folder: folder(of: file))
+        var reader = SettingsReader(folder: folder(of: file), file: file)
         var issues: [SettingsIssue] = []
         defer { (issues + reader.issues).forEach { daemonReader.note($0) } }
         guard Syntax.isName(name) else {
@@ -117,7 +116,7 @@ public struct SettingsLoader: Sendable {
         variables.overlay(keys, prefix: SettingsVariables.prefix("PROVIDER", name), onto: &root, &issues)
         settings.settings = .empty(at: root.place)
         Field.read(ProviderSettings.fields, from: root, &reader, into: &settings)
-        DaemonRules.check(settings.retry, at: "retry", &reader)
+        if root["retry"] != nil { DaemonRules.check(settings.retry, at: "retry", &reader) }
         settings.places = reader.places
         variables.accept(settings.settings.secretVariables)
         return settings

@@ -40,6 +40,11 @@ public struct ProviderFile: Hashable, Sendable {
     /// The key in the plugin's settings, such as `bind_password`; those above it before it, with dots.
     public var key: String
     public var source: Source
+
+    public init(key: String, source: Source) {
+        self.key = key
+        self.source = source
+    }
 }
 
 extension SettingsLoader {
@@ -50,7 +55,7 @@ extension SettingsLoader {
         _ provider: ProviderSettings, against manifest: PluginManifest
     ) -> (provider: ResolvedProvider?, issues: [SettingsIssue]) {
         let slash = provider.file.lastIndex(of: "/") ?? provider.file.startIndex
-        var reader = SettingsReader(folder: String(provider.file[..<slash]))
+        var reader = SettingsReader(folder: String(provider.file[..<slash]), file: provider.file)
         var issues: [SettingsIssue] = []
 
         var variables = SettingsVariables(surroundings.environment)

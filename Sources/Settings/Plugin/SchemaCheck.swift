@@ -256,7 +256,7 @@ struct SchemaCheck: Sendable {
 
     /// The plugin's own name of the key: `tls.key` of `settings.tls.key`.
     private static func pluginKey(_ reader: SettingsReader) -> String {
-        reader.path.dropFirst().joined(separator: ".")
+        SettingsReader.key(reader.path.dropFirst())
     }
 }
 

@@ -48,11 +48,11 @@ struct SchemaParser: Sendable {
             }
         }
         schema.about = json["description"]?.text ?? json["title"]?.text ?? ""
+        if place == "settings" { schema.types = [.object] }
         // "Everything" means everything: a schema that says nothing about mappings accepts them.
         if schema.types.isEmpty, schema.properties.isEmpty, json["additionalProperties"] == nil {
             schema.additional = .anything
         }
-        if place == "settings" { schema.types = [.object] }
         finish(&schema, at: place, isInList: isInList)
         return schema
     }
@@ -163,8 +163,8 @@ struct SchemaParser: Sendable {
             schema.types = [.string]
         case nil: break
         }
-        if let value = schema.defaultValue, schema.format != .file {
-            var reader = SettingsReader(folder: "/")
+        if let value = schema.defaultValue, schema.format != .file, schema.format != .secret {
+            var reader = SettingsReader(folder: "/", file: "")
             var check = SchemaCheck(surroundings: nil)
             _ = check.value(
                 SettingsNode(value, at: .file("", line: 0, column: 0)), schema, &reader)

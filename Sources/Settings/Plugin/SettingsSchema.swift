@@ -99,24 +99,36 @@ struct SettingsSchema: Hashable, Sendable {
     private func words(_ type: ValueType) -> String {
         switch type {
         case .object: "a mapping"
-        case .array: "a list" + bounds(minItems.map(Double.init), maxItems.map(Double.init), " of ", " elements")
-        case .string:
-            "a text" + bounds(minLength.map(Double.init), maxLength.map(Double.init), " of ", " characters")
-                + (pattern.map { " that matches \($0)" } ?? "")
-        case .integer: "a whole number" + bounds(minimum, maximum, ", ", "")
-        case .number: "a number" + bounds(minimum, maximum, ", ", "")
+        case .array: "a list\(Self.bounds(minItems, maxItems, " of ", " elements"))\(itemWords)"
+        case .string where minLength == 1 && maxLength == nil: "a text that is not empty\(patternWords)"
+        case .string: "a text\(Self.bounds(minLength, maxLength, " of ", " characters"))\(patternWords)"
+        case .integer: "a whole number\(Self.bounds(minimum, maximum, ", ", ""))"
+        case .number: "a number\(Self.bounds(minimum, maximum, ", ", ""))"
         case .boolean: "true or false"
         case .null: "null"
         }
     }
 
-    private func bounds(_ low: Double?, _ high: Double?, _ before: String, _ after: String) -> String {
+    private var itemWords: String {
+        guard case .each(let schema) = items else { return "" }
+        return ", each \(schema.accepts)"
+    }
+
+    private var patternWords: String {
+        pattern.map { " that matches \($0)" } ?? ""
+    }
+
+    private static func bounds(_ low: Int?, _ high: Int?, _ before: String, _ after: String) -> String {
+        bounds(low.map(Double.init), high.map(Double.init), before, after)
+    }
+
+    private static func bounds(_ low: Double?, _ high: Double?, _ before: String, _ after: String) -> String {
         func number(_ value: Double) -> String { Int(exactly: value).map(String.init) ?? "\(value)" }
-        switch (low, high) {
-        case (let low?, let high?): return "\(before)\(number(low)) to \(number(high))\(after)"
-        case (let low?, nil): return "\(before)at least \(number(low))\(after)"
-        case (nil, let high?): return "\(before)at most \(number(high))\(after)"
-        case (nil, nil): return ""
+        return switch (low, high) {
+        case (let low?, let high?): "\(before)\(number(low)) to \(number(high))\(after)"
+        case (let low?, nil): "\(before)at least \(number(low))\(after)"
+        case (nil, let high?): "\(before)at most \(number(high))\(after)"
+        case (nil, nil): ""
         }
     }
 

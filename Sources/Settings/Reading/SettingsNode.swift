@@ -82,8 +82,8 @@ struct SettingsNode: Hashable, Sendable {
         case .scalar where isNothing: return "nothing"
         case .scalar(let text, _):
             var shown = text
-            if let scheme = text.firstRange(of: "://"), let at = text.lastIndex(of: "@"), scheme.upperBound <= at {
-                shown.replaceSubrange(scheme.upperBound..<at, with: "…")
+            if let start = text.firstRange(of: "//")?.upperBound, let at = text.lastIndex(of: "@"), start <= at {
+                shown.replaceSubrange(start..<at, with: "…")
             }
             shown = String(shown.map { $0.isNewline || $0.asciiValue.map { $0 < 32 || $0 == 127 } == true ? " " : $0 })
             return shown.count > 60 ? "\"\(shown.prefix(59))…\"" : "\"\(shown)\""

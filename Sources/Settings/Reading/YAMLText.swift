@@ -72,14 +72,13 @@ struct YAMLText: Sendable {
                         SettingsIssue(at: place, key: path, "has a list or mapping for a key", accepts: "a text"))
                     continue
                 }
-                if let name = renamed[key] {
-                    standsFirst[name] = place
-                    continue
-                }
-                let keyPath = path.isEmpty ? key : "\(path).\(key)"
-                if let first = standsFirst[key] {
+                let name = renamed[key] ?? key
+                let keyPath = path.isEmpty ? name : "\(path).\(name)"
+                if let first = standsFirst[name] {
                     issues.append(SettingsIssue(at: place, key: keyPath, "stands twice; the first is at \(first)"))
                 }
+                standsFirst[name] = standsFirst[name] ?? place
+                guard renamed[key] == nil else { continue }
                 guard let value = convert(valueNode, at: keyPath, renamed, &budget, &issues) else { return nil }
                 entries.append(SettingsNode.Entry(key: key, place: place, value: value))
             }

@@ -30,7 +30,7 @@ struct Field<Root: Sendable>: Sendable {
                             hint: NearestName.hint(entry.key, among: names)))
                     return
                 }
-                reader.remember(entry.place)
+                reader.remember(entry.value.place)
                 field.read(entry.value, &reader, &root)
             }
         }

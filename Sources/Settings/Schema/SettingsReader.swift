@@ -2,17 +2,23 @@
 struct SettingsReader: Sendable {
     /// The folder that relative paths start from: the one of the file that is read.
     let folder: String
-    /// The keys down to the value that is being read, such as `["sources[0]", "kinds[1]"]`.
+    /// The keys and indexes down to the value that is being read, such as `["sources", "[0]", "kinds"]`.
     private(set) var path: [String] = []
     private(set) var issues: [SettingsIssue] = []
     private(set) var places: [String: SettingsPlace] = [:]
 
-    init(folder: String) {
+    /// - Parameter file: where the settings stand, as a whole.
+    init(folder: String, file: String) {
         self.folder = folder
+        places[""] = .file(file, line: 0, column: 0)
     }
 
     /// The key path as issues and documents write it.
-    var key: String { path.joined(separator: ".") }
+    var key: String { Self.key(path) }
+
+    static func key(_ path: some Sequence<String>) -> String {
+        path.reduce("") { $0.isEmpty || $1.hasPrefix("[") ? $0 + $1 : "\($0).\($1)" }
+    }
 
     /// Reads one level deeper.
     mutating func descend<Result>(_ name: String, _ body: (inout Self) -> Result) -> Result {
@@ -23,10 +29,7 @@ struct SettingsReader: Sendable {
 
     /// Reads an element of the list at hand.
     mutating func descend<Result>(_ index: Int, _ body: (inout Self) -> Result) -> Result {
-        let name = path.last ?? ""
-        path[path.endIndex - 1] = "\(name)[\(index)]"
-        defer { path[path.endIndex - 1] = name }
-        return body(&self)
+        descend("[\(index)]", body)
     }
 
     /// Remembers where the current key stands, for rules that look at several keys later.

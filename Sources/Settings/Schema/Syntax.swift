@@ -160,7 +160,10 @@ extension Syntax {
                     return nil
                 }
                 return elements.enumerated().compactMap { index, node in
-                    reader.descend(index) { element.read(node, &$0) }
+                    reader.descend(index) { reader in
+                        reader.remember(node.place)
+                        return element.read(node, &reader)
+                    }
                 }
             },
             write: { "[\($0.map(element.write).joined(separator: ", "))]" })
