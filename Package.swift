@@ -130,7 +130,8 @@ let package = Package(
             name: "runtime-sync",
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Settings", "WorkerProtocol", "Intake", "Control", "Delivery",
-                "Supervision", httpClient, logging, nioCore, nioPosix,
+                "Supervision", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 lifecycle, httpTypes,
             ],

@@ -10,9 +10,11 @@ struct RuntimeSync: AsyncParsableCommand {
             Exit codes: 0 all is well; 1 something failed, and stderr says what; 2 the settings are wrong; \
             64 the command line is.
             """,
-        version: "0.1.0",
+        version: version,
         subcommands: [Serve.self, Check.self, Plugins.self, Providers.self, Queue.self, Explain.self, Send.self])
 
+    /// This program's version.
+    static let version = "0.1.0"
     /// Where the settings are unless the command line or the environment says otherwise.
     static let defaultSettings = "/etc/runtime-sync/runtime-sync.yaml"
     /// Names the settings file.

@@ -1,5 +1,5 @@
 /*
- * worker_spawn.h: what the daemon does with descriptors and Swift cannot: starting a worker with exactly the ones it may
+ * worker_spawn.h: what the daemon does with descriptors and processes and Swift cannot: starting a worker with exactly the ones it may
  * have, sealing copies of files, and passing sockets on the broker pair.
  *
  * Rules that hold for every call: -1 means that it failed and errno says why; every descriptor that is made is
@@ -69,6 +69,12 @@ int rsp_broker_answer(int fd, const rtw_broker_answer *answer);
 
 /* 1 if `fd` is a TCP socket over IPv4 or IPv6, the only kind that the broker connects; otherwise 0. */
 int rsp_is_tcp_stream(int fd);
+
+/*
+ * No core file of this process, and no ptrace or /proc/PID/mem by others of its user (prctl(2), PR_SET_DUMPABLE; what a
+ * child executes starts afresh). Returns 0.
+ */
+int rsp_forbid_dumps(void);
 
 /* Who is at the other end of an AF_UNIX socket. Returns 0. */
 int rsp_peer_uid(int fd, uid_t *uid);

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Control
 internal import FoundationEssentials
 internal import HTTPTypes
+internal import Settings
 
 /// What the commands that talk to a running daemon have in common.
 struct ControlOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Control
 internal import Delivery
+internal import HTTPTypes
 
 struct Explain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Delivery
+internal import HTTPTypes
 
 struct Providers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

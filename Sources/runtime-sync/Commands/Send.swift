@@ -5,6 +5,7 @@ internal import Credentials
 internal import EventModel
 internal import Glibc
 internal import NIOCore
+internal import NIOHTTP1
 internal import Settings
 
 struct Send: AsyncParsableCommand {

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Settings
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,9 +14,9 @@ struct Serve: AsyncParsableCommand {
         LineLogHandler.bootstrap(loaded.daemon.log)
         do {
             try await Daemon(loaded, loader: options.loader).run()
-        } catch let error as StartFailure {
+        } catch {
             printError("runtime-sync: error: \(error)")
-            throw ExitCode(error.isSettings ? 2 : 1)
+            throw (error as? StartFailure)?.isSettings == true ? ExitCode.settings : ExitCode.failure
         }
     }
 }

@@ -2,6 +2,8 @@ internal import Control
 internal import Delivery
 internal import FoundationEssentials
 internal import HTTPTypes
+internal import Supervision
+internal import WorkerProtocol
 
 /// What a running daemon answers over its control socket; the other end of the commands.
 struct ControlRoutes: Sendable {
@@ -12,7 +14,7 @@ struct ControlRoutes: Sendable {
     var all: [ControlRoute] {
         [
             ControlRoute(.get, "/status") { _ in
-                try Self.json(DaemonStatus(version: RuntimeSync.configuration.version, intake: intake.value))
+                try Self.json(DaemonStatus(version: RuntimeSync.version, intake: intake.value))
             },
             ControlRoute(.get, "/providers") { _ in try Self.json(try await providers()) },
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },

@@ -12,6 +12,7 @@ internal import ServiceLifecycle
 internal import Settings
 internal import Supervision
 internal import Synchronization
+internal import UnixSignals
 
 /// The daemon, put together top to bottom: keys, journal, dispatcher, workers, doors.
 struct Daemon {
@@ -40,42 +41,34 @@ struct Daemon {
             printError("runtime-sync: fatal: \(reason)")
             _exit(1)
         }
-        let ring = try failing { try KeyRing.open(path: settings.journal.keyFile, now: Self.now()) }
-        let journal = try failing { try Journal(folder: settings.journal.folder, limits: settings.journal.limits) }
-        let keys = try failing { try DataKeys(ring: ring, stored: journal.wrappedKeys()) { journal.keep($0) } }
+        let ring = try KeyRing.open(path: settings.journal.keyFile, now: Self.now())
+        let journal = try Journal(folder: settings.journal.folder, limits: settings.journal.limits)
+        let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
         let dispatcher = Dispatcher(clock: Self.now, fatal: fatal)
-        let slots = try failing {
-            try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
-        }
+        let slots = try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
         let routes = zip(assembly.assembled, slots).map { $0.route(slot: $1, daemon: settings) }
         let names = settings.targeting.names
-        try failing {
-            try dispatcher.start(
-                journal: journal, vault: Vault(sealer: sealer, ring: ring), names: names, routes: routes,
-                retention: settings.journal.idWindow.wholeMilliseconds, logger: Logger(label: "delivery"))
-        }
+        try dispatcher.start(
+            journal: journal, vault: Vault(sealer: sealer, ring: ring), names: names, routes: routes,
+            retention: settings.journal.idWindow.wholeMilliseconds, logger: Logger(label: "delivery"))
         journal.start(observer: dispatcher) { fatal("\($0)") }
 
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount / 2))
-        let hosts = try failing {
-            try startWorkers(assembly, slots: slots, dispatcher: dispatcher, loop: group.next())
-        }
+        let hosts = try startWorkers(assembly, slots: slots, dispatcher: dispatcher, loop: group.next())
         let address = AddressBox(address: "")
-        let intake = try failing {
-            try IntakeServer(
-                address: settings.intake.listen.intakeAddress,
-                tls: settings.intake.tls.isOn ? (settings.intake.tls.certificate, settings.intake.tls.key) : nil,
-                sources: settings.sources.map { try $0.intakeSource() },
-                limits: IntakeLimits(
-                    bodyBytes: settings.intake.maxBody.bytes, batchBytes: settings.intake.maxBatchBody.bytes),
-                names: names, idWindow: settings.journal.idWindow.wholeMilliseconds, ring: ring, sealer: sealer,
-                journal: journal, clock: Self.now, group: group, logger: Logger(label: "intake")
-            ) { channel in
-                address.set(channel.localAddress)
-                Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
-            }
+        let listening: @Sendable (any Channel) async -> Void = { channel in
+            address.set(channel.localAddress)
+            Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
         }
+        let tls = settings.intake.tls
+        let intake = try IntakeServer(
+            address: settings.intake.listen.intakeAddress, tls: tls.isOn ? (tls.certificate, tls.key) : nil,
+            sources: settings.sources.map { try $0.intakeSource() },
+            limits: IntakeLimits(
+                bodyBytes: settings.intake.maxBody.bytes, batchBytes: settings.intake.maxBatchBody.bytes),
+            names: names, idWindow: settings.journal.idWindow.wholeMilliseconds, ring: ring, sealer: sealer,
+            journal: journal, clock: Self.now, group: group, logger: Logger(label: "intake"), onListening: listening)
         let control = ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
@@ -87,7 +80,7 @@ struct Daemon {
         try await services.run()
 
         try await drain(dispatcher, hosts)
-        try failing { try journal.close() }
+        try journal.close()
         try await group.shutdownGracefully()
         logger.notice("stopped")
     }
@@ -123,17 +116,6 @@ struct Daemon {
         await dispatcher.stop()
     }
 
-    /// Whatever goes wrong while the daemon starts is told in one line.
-    private func failing<Result>(_ body: () throws -> Result) throws -> Result {
-        do {
-            return try body()
-        } catch let failure as StartFailure {
-            throw failure
-        } catch {
-            throw StartFailure("\(error)")
-        }
-    }
-
     /// Wall-clock time.
     @Sendable static func now() -> Timestamp {
         var time = timespec()
@@ -164,7 +146,7 @@ final class AddressBox: Sendable {
         let text =
             switch socket {
             case .unixDomainSocket: "unix:\(socket?.pathname ?? "")"
-            case .v4(let address): "\(address.host.isEmpty ? socket?.ipAddress ?? "" : address.host):\(socket?.port ?? 0)"
+            case .v4: "\(socket?.ipAddress ?? ""):\(socket?.port ?? 0)"
             case .v6: "[\(socket?.ipAddress ?? "")]:\(socket?.port ?? 0)"
             case nil: ""
             }
@@ -182,7 +164,7 @@ extension Journal {
     }
 
     /// Keeps a data key: it is committed before, or together with, the first event that was sealed with it.
-    fileprivate func keep(_ key: WrappedKey) {
+    @Sendable fileprivate func keep(_ key: WrappedKey) {
         var changes = JournalChanges()
         changes.dataKeys.append(
             .put(

@@ -1,3 +1,4 @@
+internal import CSpawn
 internal import Glibc
 
 /// What the daemon denies itself before it holds the first secret.
@@ -9,8 +10,7 @@ enum Hardening {
     /// started without them starts itself anew, once.
     static func apply() throws {
         umask(0o077)
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        guard setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none) == 0, prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 else {
+        guard rsp_forbid_dumps() == 0 else {
             throw StartFailure("core dumps cannot be switched off: \(String(cString: strerror(errno)))")
         }
         signal(SIGPIPE, SIG_IGN)

@@ -42,8 +42,8 @@ struct ProviderAssembly: Sendable {
         for folder in folders {
             do {
                 return try PluginFile(path: "\(folder)/\(name)")
-            } catch where error.reason == .missing {
-                continue
+            } catch {
+                guard error.reason == .missing else { throw error }
             }
         }
         throw StartFailure("no \(name) in \(folders.joined(separator: ", "))")
