@@ -1,11 +1,12 @@
 internal import Glibc
+internal import Synchronization
 
 /// The journal's folder, ours alone while this lives: made with mode 0700 if absent, and locked against a second
 /// daemon, for two writers' sequences would tangle.
 final class FolderLock: Sendable {
     /// Whether the last owner closed the journal in order, as far as the lock file tells.
     let wasClosedInOrder: Bool
-    private let file: Int32
+    private let file: Mutex<Int32?>
 
     init(folder: String) throws(JournalError) {
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
@@ -32,7 +33,7 @@ final class FolderLock: Sendable {
                 ? .locked(folder: folder, process: owner ?? 0) : .system(call: "flock", path: path, code: code)
         }
         wasClosedInOrder = Self.owner(file) == nil
-        self.file = file
+        self.file = Mutex(file)
         let process = "\(getpid())\n"
         guard ftruncate(file, 0) == 0, pwrite(file, process, process.utf8.count, 0) == process.utf8.count else {
             let code = errno
@@ -42,12 +43,16 @@ final class FolderLock: Sendable {
     }
 
     deinit {
-        close(file)
+        if let file = file.withLock(\.self) { close(file) }
     }
 
-    /// Notes that the journal is closed in order.
-    func clear() {
-        ftruncate(file, 0)
+    /// Notes that the journal is closed in order, and lets the next one have it.
+    func release() {
+        file.withLock { file in
+            guard let open = file.take() else { return }
+            ftruncate(open, 0)
+            close(open)
+        }
     }
 
     /// The process that wrote itself into the lock file.

@@ -42,6 +42,10 @@ extension Journal {
     ///
     /// - Returns: what is wrong, in SQLite's words; empty if nothing is.
     public func findDamage() throws(JournalError) -> [String] {
-        try scans.rows("PRAGMA quick_check") { $0.text(0) }.filter { $0 != "ok" }
+        do {
+            return try scans.rows("PRAGMA quick_check") { $0.text(0) }.filter { $0 != "ok" }
+        } catch .corrupt(_, let reason) {
+            return [reason]  // so bad that the check cannot go on
+        }
     }
 }

@@ -145,6 +145,6 @@ public final class Journal: Sendable {
         } catch {
             throw JournalError(error, path: path)
         }
-        folderLock.clear()
+        folderLock.release()
     }
 }

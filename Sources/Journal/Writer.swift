@@ -132,7 +132,7 @@ final class Writer: Sendable {
             policy.checkpointed(emptying: emptying, isEmpty: isEmpty, at: monotonicNow())
             statistics.withLock { $0.checkpoints += 1 }
             return true
-        } catch where Self.isPassing(error) {
+        } catch  where Self.isPassing(error) {
             policy.checkpointed(emptying: emptying, isEmpty: false, at: monotonicNow())
             return true
         } catch {

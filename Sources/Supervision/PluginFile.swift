@@ -33,7 +33,7 @@ public final class PluginFile: Sendable {
         var status = stat()
         guard fstat(file.number, &status) == 0 else { throw fail(.unreadable(errno)) }
         guard status.st_mode & S_IFMT == S_IFREG else { throw fail(.notAFile) }
-        try check(status, as: fail)
+        try checkOwnership(status, as: fail)
         let copy = rsp_sealed_copy(file.number, Self.maxSize, "plugin")
         guard copy >= 0 else { throw fail(errno == EFBIG ? .tooLarge : .unreadable(errno)) }
         let library = Descriptor(owning: copy)
@@ -104,7 +104,7 @@ public final class PluginFile: Sendable {
 }
 
 /// Only root and we may have written it.
-func check(
+func checkOwnership(
     _ status: stat, as fail: (PluginFileError.Reason) -> PluginFileError
 ) throws(PluginFileError) {
     guard status.st_uid == 0 || status.st_uid == geteuid() else { throw fail(.strangersFile(owner: status.st_uid)) }

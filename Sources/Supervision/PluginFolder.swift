@@ -21,7 +21,7 @@ public final class PluginFolder: Sendable {
         self.path = path
         var status = stat()
         guard fstat(folder, &status) == 0 else { throw fail(.unreadable(errno)) }
-        try check(status, as: fail)
+        try checkOwnership(status, as: fail)
     }
 
     /// Looks through folders, in their order, for files `*.so` that carry our note. Other libraries may lie beside them

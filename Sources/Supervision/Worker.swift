@@ -40,7 +40,7 @@ public final class Worker: Sendable {
     /// Ends the process and keeps it ended: the plugin is asked to let go of its target, what it still completes is told,
     /// and what remains after `patience` is killed. Requests that are to be awaited are awaited before.
     ///
-    /// - Returns: Succeeds when no process is left.
+    /// - Returns: Succeeds when the process has ended; never fails.
     public func stop(patience: TimeAmount) -> EventLoopFuture<Void> {
         let promise = eventLoop.makePromise(of: Void.self)
         eventLoop.execute { [life] in life.value.stop(patience: patience, promise) }

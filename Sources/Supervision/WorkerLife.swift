@@ -155,11 +155,17 @@ final class WorkerLife {
                 level: loss == .stopped ? .info : .warning, "worker is over",
                 metadata: ["generation": "\(generation)", "reason": "\(loss)"])
             delegate?.workerIsLost(generation: generation, loss)
+            tellStopped()
         case .tellIdle:
-            let waiting = stopped
-            stopped = []
-            for promise in waiting { promise.succeed() }
+            tellStopped()
         }
+    }
+
+    /// Whoever asked for a stop waits for the end of that process, even if the next one is already wanted.
+    private func tellStopped() {
+        let waiting = stopped
+        stopped = []
+        for promise in waiting { promise.succeed() }
     }
 
     private func spawn() {

@@ -26,6 +26,13 @@ public enum WorkerLoss: Hashable, Sendable, CustomStringConvertible {
     case exited(code: Int32)
     case killed(signal: Int32)
 
+    init(_ status: ExitStatus) {
+        switch status {
+        case .exited(let code): self = .exited(code: code)
+        case .killed(let signal): self = .killed(signal: signal)
+        }
+    }
+
     public var description: String {
         switch self {
         case .stopped: "stopped"

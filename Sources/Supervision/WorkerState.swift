@@ -29,7 +29,7 @@ struct WorkerState {
         case running
         /// It has been asked to stop; it may still complete requests.
         case stopping
-        /// It is lost, and the rest of it is awaited; the reason is `nil` until the process tells it by its exit.
+        /// It is lost, and the rest of it is awaited; while the reason is `nil`, its last frame or its exit will tell.
         case ending(WorkerLoss?)
         /// It is lost, and the next one comes after a while.
         case waiting
@@ -64,6 +64,7 @@ struct WorkerState {
     private var isWanted = false
     private var hasProcess = false
     private var hasSocket = false
+    private var exit: ExitStatus?
     private var isPinged = false
     private var lastProgress = NIODeadline.distantPast
     private var runningSince: NIODeadline?
@@ -132,7 +133,6 @@ struct WorkerState {
 
     /// A frame, other than completions, log lines and metrics.
     mutating func received(_ frame: WorkerFrame, _ now: NIODeadline) -> [Action] {
-        if case .ending = phase { return [] }
         switch (frame, phase) {
         case (.ready(let ready), .loading):
             self.ready = ready
@@ -140,7 +140,7 @@ struct WorkerState {
             guard missing.isEmpty else { return end(.unprotected(missing: missing)) }
             phase = .starting
             return [.sendStart]
-        case (.started(refusal: let why?), .starting):
+        case (.started(refusal: let why?), .starting), (.started(refusal: let why?), .ending(nil)):
             return end(.refused(why))
         case (.started(refusal: nil), .starting):
             guard let ready else { return [] }
@@ -149,8 +149,13 @@ struct WorkerState {
             progressed(now)
             due = now + timing.ping
             return [.tellReady(ready)]
+        case (_, .ending(.some)):
+            return []
         case (.failed(let stage, let why), _):
             return end(.failed(stage, why))
+        case (_, .ending(nil)):
+            // Its process had ended before this was read.
+            return []
         case (.pong, .running):
             progressed(now)
             return []
@@ -168,7 +173,7 @@ struct WorkerState {
     }
 
     mutating func violated(_ what: String) -> [Action] {
-        if case .ending = phase { return [] }
+        if case .ending(.some) = phase { return [] }
         return end(.violation(what))
     }
 
@@ -188,11 +193,12 @@ struct WorkerState {
     mutating func exited(_ status: ExitStatus, _ now: NIODeadline) -> [Action] {
         hasProcess = false
         due = nil
-        switch (phase, status) {
-        case (.ending(.some), _): break
-        case (.stopping, .exited(code: 0)): phase = .ending(.stopped)
-        case (_, .exited(let code)): phase = .ending(.exited(code: code))
-        case (_, .killed(let signal)): phase = .ending(.killed(signal: signal))
+        exit = status
+        switch phase {
+        case .ending: break
+        case .stopping where status == .exited(code: 0): phase = .ending(.stopped)
+        // Its last words may still be in the socket, and say more than the status.
+        default: phase = .ending(nil)
         }
         return overIfNothingIsLeft(now)
     }
@@ -225,6 +231,7 @@ struct WorkerState {
         generation += 1
         due = now + timing.start
         runningSince = nil
+        exit = nil
         return [.spawn]
     }
 
@@ -237,7 +244,7 @@ struct WorkerState {
 
     private mutating func overIfNothingIsLeft(_ now: NIODeadline) -> [Action] {
         guard !hasProcess, !hasSocket, case .ending(let reason) = phase else { return [] }
-        let loss = reason ?? .hungUp
+        let loss = reason ?? exit.map(WorkerLoss.init) ?? .hungUp
         lastLoss = loss
         let tell = Action.tellLost(generation: generation, loss)
         guard isWanted else { return [tell] + becomeIdle() }

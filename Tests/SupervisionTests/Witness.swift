@@ -29,15 +29,23 @@ final class Witness: WorkerDelegate {
     private let state = Mutex((testimony: Testimony(), waiting: [Waiting]()))
     private let onCompleted = Mutex<(@Sendable ([CompletedRequest]) -> Void)?>(nil)
 
-    /// Everything so far, once the condition holds. The suite's time limit is the deadline.
+    /// Everything so far, once the condition holds, or when the suite's time limit is over.
     func testimony(when condition: @escaping @Sendable (Testimony) -> Bool) async -> Testimony {
-        await withCheckedContinuation { continuation in
-            let now = state.withLock { state -> Testimony? in
-                if condition(state.testimony) { return state.testimony }
-                state.waiting.append(Waiting(condition: condition, continuation: continuation))
-                return nil
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let now = state.withLock { state -> Testimony? in
+                    if Task.isCancelled || condition(state.testimony) { return state.testimony }
+                    state.waiting.append(Waiting(condition: condition, continuation: continuation))
+                    return nil
+                }
+                if let now { continuation.resume(returning: now) }
             }
-            if let now { continuation.resume(returning: now) }
+        } onCancel: {
+            let (testimony, waiting) = state.withLock { state in
+                defer { state.waiting = [] }
+                return (state.testimony, state.waiting)
+            }
+            for one in waiting { one.continuation.resume(returning: testimony) }
         }
     }
 

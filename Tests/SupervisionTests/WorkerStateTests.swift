@@ -156,6 +156,16 @@ import WorkerProtocol
         #expect(state.socketEnded(now) == [.tellLost(generation: 1, .failed(.load, "no such symbol"))])
     }
 
+    @Test mutating func `the last words of a worker count, even if its end was seen before they were read`() {
+        _ = state.start(now)
+        _ = state.spawned()
+        #expect(state.exited(.exited(code: 78), now) == [])
+        #expect(state.received(.ready(Self.ready), now) == [])
+        #expect(state.received(.failed(.load, "no such symbol"), now) == [])
+        #expect(state.violated("and nonsense") == [])
+        #expect(state.socketEnded(now) == [.tellLost(generation: 1, .failed(.load, "no such symbol"))])
+    }
+
     @Test mutating func `a worker without its sandbox does not serve`() {
         var ready = Self.ready
         ready.layers.remove(.landlock)

@@ -96,12 +96,19 @@ import WorkerProtocol
         try await stage.end()
     }
 
-    @Test func `a worker below the sandbox's floor is killed and not started`() async throws {
-        let stage = try Stage { $0.user = WorkerUser(user: geteuid() == 0 ? 65_534 : geteuid(), group: 65_534) }
+    @Test func `a worker becomes the user that it is told to, or does not serve`() async throws {
+        let stage = try Stage { $0.user = WorkerUser(user: 65_534, group: 65_534) }
         stage.worker.start()
         let testimony = await stage.witness.testimony { !$0.ready.isEmpty || !$0.lost.isEmpty }
-        // As root the worker becomes that user; otherwise it cannot, and must not serve.
-        #expect(testimony.ready.isEmpty == (geteuid() != 0))
+        #expect(testimony.ready.isEmpty == (geteuid() != 0), "only root can become another")
+        #expect(stage.worker.status.sandbox?.layers.contains(.user) != true || geteuid() == 0)
+        try await stage.end()
+    }
+
+    @Test func `the cap on the Landlock ABI reaches the worker`() async throws {
+        let stage = try Stage { $0.landlockABICap = 1 }
+        await stage.serve()
+        #expect(stage.worker.status.sandbox?.landlockABI == 1)
         try await stage.end()
     }
 
@@ -156,6 +163,19 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `a start before the stop has ended brings the next generation`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        let stopped = stage.worker.stop(patience: .seconds(5))
+        stage.worker.start()
+        try await stopped.get()
+        await stage.serve(2)
+        let testimony = await stage.witness.testimony { _ in true }
+        #expect(testimony.lost == [Witness.Loss(generation: 1, loss: .stopped)])
+        #expect(testimony.ready == [1, 2])
+        try await stage.end()
+    }
+
     @Test func `a file reaches the plugin as a descriptor`() async throws {
         let folder = TemporaryFolder()
         let file = Descriptor(owning: open(folder.file("token", Array("t-4711".utf8)), O_RDONLY | O_CLOEXEC))
@@ -198,7 +218,10 @@ import WorkerProtocol
             _ = try await stage.ask("print")
             try await stage.end()
             // The pipe's end comes after everything in it, and is not tied to the end of the process.
-            while stage.worker.status.outputBytes < 20 { try await stage.eventLoop.submit {}.get() }
+            while stage.worker.status.outputBytes < 20 {
+                try Task.checkCancellation()
+                try await stage.eventLoop.submit {}.get()
+            }
             #expect(stage.worker.status.outputBytes == 20)
             let shown = stage.book.lines.contains("info plugin says provider=puppet text=a password, perhaps")
             #expect(shown == shows)
@@ -280,7 +303,10 @@ import WorkerProtocol
         }
         let pid = try #require(Int32(String(decoding: contents(of: path), as: UTF8.self)))
         // It is nobody's child here; its end shows in /proc alone.
-        while isAlive(pid) { await Task.yield() }
+        while isAlive(pid) {
+            try Task.checkCancellation()
+            await Task.yield()
+        }
     }
 
     private func isAlive(_ pid: Int32) -> Bool {

@@ -78,7 +78,7 @@ package struct RequestValues: Sendable {
     package var attributes: JSON?
 
     package init(
-        kind: String, attempt: UInt32 = 1, idempotencyKey: String = "", isTemporary: Bool = false,
+        kind: String, attempt: UInt32 = 1, idempotencyKey: String, isTemporary: Bool = false,
         externalID: String? = nil, account: String? = nil, event: JSON? = nil, attributes: JSON? = nil
     ) {
         self.kind = kind

@@ -16,7 +16,8 @@ package struct RequestTemplate: Sendable, Equatable {
     /// - Parameters:
     ///   - json: `{"method": …, "path": …, "headers": {…}, "body": …}`; headers and body may be left out.
     ///   - place: the settings key it stands at, for the error.
-    package init(_ json: JSON, at place: String) throws(StartError) {
+    ///   - common: headers of every request; one of this template with the same name stands in its place.
+    package init(_ json: JSON, at place: String, common: [HeaderTemplate] = []) throws(StartError) {
         var reader = try SettingsReader(json, at: place)
         guard let method = try reader.string("method"), Self.methods.contains(method) else {
             throw StartError("\(place).method: accepted are \(Self.methods.joined(separator: ", "))")
@@ -26,7 +27,9 @@ package struct RequestTemplate: Sendable, Equatable {
         }
         self.method = method
         self.path = try PathTemplate(path, at: "\(place).path")
-        headers = try reader.headers("headers")
+        let own = try reader.headers("headers")
+        let names = Set(own.map { $0.name.lowercased() })
+        headers = common.filter { !names.contains($0.name.lowercased()) } + own + [.idempotencyKey]
         body =
             switch reader.value("body") {
             case nil, .null?: nil
@@ -48,21 +51,21 @@ package struct RequestTemplate: Sendable, Equatable {
     /// - Parameters:
     ///   - values: what the delivery has.
     ///   - secret: the password's bytes, UTF-8; empty if there is none.
-    ///   - common: headers of every request; one of this template with the same name stands in its place.
     package func filled(
-        with values: RequestValues, secret: UnsafeRawBufferPointer, common: [HeaderTemplate] = []
+        with values: RequestValues, secret: UnsafeRawBufferPointer
     ) throws(Unrenderable) -> FilledRequest {
-        var lines: [String: HeaderLine] = [:]
-        if body != nil { lines["content-type"] = HeaderLine(name: "Content-Type", value: "application/json") }
-        for header in common + headers + [.idempotencyKey] {
+        var lines: [HeaderLine] = []
+        for header in headers {
             guard let value = try header.filled(with: values) else { continue }
-            lines[header.name.lowercased()] = HeaderLine(name: header.name, value: value)
+            lines.append(HeaderLine(name: header.name, value: value))
         }
-        let headers = lines.sorted { $0.key < $1.key }.map(\.value)
+        if body != nil, !lines.contains(where: { $0.name.lowercased() == "content-type" }) {
+            lines.append(HeaderLine(name: "Content-Type", value: "application/json"))
+        }
         let path = try path.filled(with: values)
-        guard let body else { return FilledRequest(method: method, path: path, headers: headers, body: nil) }
+        guard let body else { return FilledRequest(method: method, path: path, headers: lines, body: nil) }
         return FilledRequest(
-            method: method, path: path, headers: headers, body: try body.filled(with: values, secret: secret))
+            method: method, path: path, headers: lines, body: try body.filled(with: values, secret: secret))
     }
 }
 

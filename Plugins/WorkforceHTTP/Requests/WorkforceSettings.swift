@@ -7,8 +7,6 @@ package struct WorkforceSettings: Sendable {
     package let allowsCleartext: Bool
     /// By kind; a kind that is not there is served by `default`, one that is `nil` by nothing.
     package let requests: [String: RequestTemplate?]
-    /// For every request.
-    package let headers: [HeaderTemplate]
     package let authentication: Authentication
     /// Milliseconds.
     package let connectTimeout: Int
@@ -19,6 +17,8 @@ package struct WorkforceSettings: Sendable {
     package let rules: OutcomeRules
     /// The path that `check` asks for below the base URL; empty: the base URL itself.
     package let checkPath: String
+    /// The headers of a check: those of every request that need no delivery, such as a tenant's name.
+    package let checkHeaders: [HeaderLine]
 
     /// How the plugin shows who it is. The secrets are in files.
     package enum Authentication: Sendable, Equatable {
@@ -41,8 +41,12 @@ package struct WorkforceSettings: Sendable {
             throw StartError(
                 "base_url: http is accepted for 127.0.0.0/8 and [::1], or with allow_cleartext: true; else use https")
         }
-        requests = try Self.requests(reader.value("requests"))
-        headers = try reader.headers("headers")
+        let headers = try reader.headers("headers")
+        requests = try Self.requests(reader.value("requests"), common: headers)
+        checkHeaders = headers.compactMap { header in
+            let value = try? header.filled(with: RequestValues(kind: "", idempotencyKey: ""))
+            return value.map { HeaderLine(name: header.name, value: $0) }
+        }
         authentication = try Self.authentication(user: reader.string("basic_user"), files: files)
         guard files.contains("client_certificate") == files.contains("client_key") else {
             throw StartError("client_certificate, client_key: both or neither")
@@ -93,7 +97,9 @@ package struct WorkforceSettings: Sendable {
     }
 
     /// The built-in requests, with those of the settings put over them, kind by kind.
-    private static func requests(_ written: JSON?) throws(StartError) -> [String: RequestTemplate?] {
+    private static func requests(
+        _ written: JSON?, common: [HeaderTemplate]
+    ) throws(StartError) -> [String: RequestTemplate?] {
         let place = "requests"
         guard let defaults = try? JSON(parsing: RequestTemplate.defaults), let defaults = defaults.object else {
             preconditionFailure("the built-in requests are JSON")
@@ -103,7 +109,7 @@ package struct WorkforceSettings: Sendable {
         }
         var requests: [String: RequestTemplate?] = [:]
         for (kind, json) in defaults.merging(written, uniquingKeysWith: { _, written in written }) {
-            let template = json == .null ? nil : try RequestTemplate(json, at: "\(place).\(kind)")
+            let template = json == .null ? nil : try RequestTemplate(json, at: "\(place).\(kind)", common: common)
             requests.updateValue(template, forKey: kind)
         }
         return requests

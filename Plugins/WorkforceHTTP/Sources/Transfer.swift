@@ -4,15 +4,17 @@ internal import RuntimeSyncPlugin
 internal import WorkforceHTTPManifest
 internal import WorkforceRequests
 
-/// One job on its way: a libcurl easy handle with everything that it points to. Lives on the loop's thread.
+/// One job on its way: a libcurl easy handle with everything that it points to. Lives on the loop's thread, and is used
+/// again for another job, except after one that carried a password: libcurl may still have a copy of that.
 ///
 /// libcurl is told to follow nothing, to read no file and no environment, and to send the request once: it would
 /// otherwise repeat one whose reused connection broke, and two passwords could overtake each other.
 final class Transfer {
-    let job: Job
     let easy: UnsafeMutableRawPointer
-    private var headers: UnsafeMutablePointer<curl_slist>?
+    private(set) var job: Job
+    private let settings: WorkforceSettings
     private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
+    private var headers: UnsafeMutablePointer<curl_slist>?
     private var answer = AnswerBuffer()
     private var wasSent = false
 
@@ -22,26 +24,34 @@ final class Transfer {
             errorText.deallocate()
             return nil
         }
-        self.job = job
         self.easy = easy
-        errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+        self.job = job
+        self.settings = settings
         setManners()
         setTrust(identity)
+        begin(job, identity: identity, patience: patience)
+    }
+
+    deinit {
+        curl_easy_cleanup(easy)
+        forgetHeaders()
+        errorText.deallocate()
+    }
+
+    /// Sets up the next job; the one before has ended.
+    func begin(_ job: Job, identity: borrowing Identity, patience: Int) {
+        self.job = job
+        wasSent = false
+        answer.forget()
+        forgetHeaders()
+        errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, min(settings.connectTimeout, patience))
         curl_set_long(easy, CURLOPT_TIMEOUT_MS, min(settings.timeout, patience))
         setRequest(identity)
     }
 
-    deinit {
-        curl_easy_cleanup(easy)
-        var node = headers
-        while let line = node {
-            explicit_bzero(line.pointee.data, strlen(line.pointee.data))
-            node = line.pointee.next
-        }
-        curl_slist_free_all(headers)
-        errorText.deallocate()
-    }
+    /// Whether another job may use this one when its own has ended.
+    var isReusable: Bool { job.secret == nil }
 
     /// The transfer that an easy handle belongs to.
     static func of(_ easy: UnsafeMutableRawPointer) -> Transfer? {
@@ -53,6 +63,7 @@ final class Transfer {
     private func setManners() {
         curl_set_pointer(easy, CURLOPT_PRIVATE, Unmanaged.passUnretained(self).toOpaque())
         curl_set_pointer(easy, CURLOPT_ERRORBUFFER, errorText)
+        curl_set_text(easy, CURLOPT_USERAGENT, "runtime-sync-workforce-http/\(WORKFORCE_VERSION)")
         curl_set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https")
         curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 0)
         curl_set_long(easy, CURLOPT_PATH_AS_IS, 1)
@@ -100,7 +111,6 @@ final class Transfer {
 
     private func setRequest(_ identity: borrowing Identity) {
         curl_set_text(easy, CURLOPT_URL, job.url)
-        curl_set_text(easy, CURLOPT_USERAGENT, "runtime-sync-workforce-http/\(WORKFORCE_VERSION)")
         for line in job.request.headers { addHeader("\(line.name): \(line.value)") }
         // libcurl would hold back a long body until the target asks for it, and say that a body is a form.
         addHeader("Expect:")
@@ -109,8 +119,9 @@ final class Transfer {
         }
         identity.authorization?.withUnsafeBytes { addHeader($0.baseAddress?.assumingMemoryBound(to: CChar.self)) }
         curl_set_pointer(easy, CURLOPT_HTTPHEADER, headers)
-        guard job.request.method != "GET" else { return }
+        curl_set_long(easy, CURLOPT_HTTPGET, 1)
         curl_set_text(easy, CURLOPT_CUSTOMREQUEST, job.request.method)
+        guard job.request.method != "GET" else { return }
         guard job.request.body != nil || job.request.method != "DELETE" else { return }
         // Not copied: the job outlives the transfer. Without a body any address will do, but none would mean a callback.
         let body = job.request.body?.withUnsafeBytes { $0 } ?? UnsafeRawBufferPointer(start: errorText, count: 0)
@@ -120,6 +131,16 @@ final class Transfer {
 
     private func addHeader(_ line: UnsafePointer<CChar>?) {
         if let longer = curl_slist_append(headers, line) { headers = longer }
+    }
+
+    private func forgetHeaders() {
+        var node = headers
+        while let line = node {
+            explicit_bzero(line.pointee.data, strlen(line.pointee.data))
+            node = line.pointee.next
+        }
+        curl_slist_free_all(headers)
+        headers = nil
     }
 
     // MARK: The end
@@ -184,6 +205,11 @@ private struct AnswerBuffer: ~Copyable {
 
     var bytes: [UInt8] {
         Array(kept())
+    }
+
+    mutating func forget() {
+        if let memory { UnsafeMutableRawBufferPointer(rebasing: memory[..<count]).wipe() }
+        count = 0
     }
 
     deinit {

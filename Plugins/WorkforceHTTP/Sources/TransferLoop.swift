@@ -69,13 +69,13 @@ final class TransferLoop: Sendable {
 
     /// Any thread. After the stop the job is answered at once.
     func submit(_ job: Job) {
-        let isStopping = inbox.withLock { inbox in
+        let (isStopping, isFirst) = inbox.withLock { inbox in
             if !inbox.isStopping { inbox.jobs.append(job) }
-            return inbox.isStopping
+            return (inbox.isStopping, inbox.jobs.count == 1)
         }
         if isStopping {
             complete(job, .notSent("the plugin is stopping"))
-        } else {
+        } else if isFirst {  // or else the thread is on its way
             curl_multi_wakeup(multi.handle)
         }
     }
@@ -123,6 +123,18 @@ final class TransferLoop: Sendable {
     private struct Work {
         var waiting: [Job] = []
         var active: [UInt64: Transfer] = [:]
+        /// Ready to be used again.
+        var idle: [Transfer] = []
+
+        mutating func transfer(
+            _ job: Job, settings: WorkforceSettings, identity: borrowing Identity, patience: Int
+        ) -> Transfer? {
+            guard let transfer = idle.popLast() else {
+                return Transfer(job, settings: settings, identity: identity, patience: patience)
+            }
+            transfer.begin(job, identity: identity, patience: patience)
+            return transfer
+        }
     }
 
     private func admit(_ work: inout Work, _ identity: borrowing Identity) {
@@ -134,7 +146,7 @@ final class TransferLoop: Sendable {
                 complete(job, .notSent("no connection was free before the deadline"))
             } else if work.active.count == settings.maxConnections {
                 break
-            } else if let transfer = Transfer(job, settings: settings, identity: identity, patience: patience),
+            } else if let transfer = work.transfer(job, settings: settings, identity: identity, patience: patience),
                 curl_multi_add_handle(multi.handle, transfer.easy) == CURLM_OK
             {
                 work.active[job.id] = transfer
@@ -159,6 +171,7 @@ final class TransferLoop: Sendable {
             curl_multi_remove_handle(multi.handle, easy)
             work.active[transfer.job.id] = nil
             complete(transfer.job, end)
+            if transfer.isReusable { work.idle.append(transfer) }
             any = true
         }
         return any

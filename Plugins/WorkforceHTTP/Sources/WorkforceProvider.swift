@@ -57,7 +57,7 @@ final class WorkforceProvider: Provider {
         do {
             let values = try RequestValues(delivery, for: template)
             request = try delivery.withSecret { secret throws(Unrenderable) in
-                try template.filled(with: values, secret: secret, common: settings.headers)
+                try template.filled(with: values, secret: secret)
             }
         } catch let error as Unrenderable {
             throw refused(error.reason)
@@ -80,7 +80,8 @@ final class WorkforceProvider: Provider {
             Job(
                 id: id, purpose: .check, deadline: host.now + UInt64(settings.timeout), account: nil,
                 url: settings.baseURL.text + settings.checkPath,
-                request: FilledRequest(method: "GET", path: settings.checkPath, headers: [], body: nil), secret: nil))
+                request: FilledRequest(
+                    method: "GET", path: settings.checkPath, headers: settings.checkHeaders, body: nil), secret: nil))
     }
 
     func stop() {

@@ -1,0 +1,151 @@
+import EventModel
+import Journal
+import Testing
+
+struct TablesTests {
+    private let folder: TemporaryFolder
+    private let journal: Journal
+
+    init() throws {
+        folder = try TemporaryFolder()
+        journal = try Journal(folder: folder.path)
+        journal.start(Listener())
+    }
+
+    @Test func `a provider keeps its slot for ever`() throws {
+        #expect(try journal.slot(for: "ldap") == 0)
+        #expect(try journal.slot(for: "hr") == 1)
+        #expect(try journal.slot(for: "ldap") == 0)
+        #expect(try journal.providers() == [0: "ldap", 1: "hr"])
+        try journal.close()
+        let again = try Journal(folder: folder.path)
+        #expect(try again.slot(for: "hr") == 1)
+        #expect(try again.slot(for: "feed") == 2)
+        try again.close()
+    }
+
+    @Test func `slots are given while the writer is busy`() throws {
+        for index in 0..<200 {
+            try journal.submit(.sample("e\(index)"), group: nil, token: 0)
+            #expect(try journal.slot(for: "p\(index)") == index)
+        }
+        try journal.close()
+    }
+
+    @Test func `the slots are not endless`() throws {
+        for index in 0..<1_024 { #expect(try journal.slot(for: "p\(index)") == index) }
+        #expect(throws: JournalError.tooManyProviders) { try journal.slot(for: "one more") }
+        try journal.close()
+    }
+
+    @Test func `a subject is found by its key and by its number`() throws {
+        let subject = SubjectRow(number: 4, key: Hash128(9, 8), state: [1])
+        try journal.commit { $0.subjects = [subject] }
+        #expect(try journal.subject(key: Hash128(9, 8)) == subject)
+        #expect(try journal.subject(4) == subject)
+        #expect(try journal.subject(5) == nil)
+        try journal.commit { $0.subjects = [SubjectRow(number: 4, key: Hash128(9, 8), state: [2])] }
+        #expect(try journal.subject(4)?.state == [2])
+        #expect(try journal.largestSubject() == 4)
+        var seen: [Int64] = []
+        try journal.forEachSubject { number, _ in seen.append(number) }
+        #expect(seen == [4])
+        try journal.close()
+    }
+
+    @Test func `an account has one owner; the second claimant is left out and named`() throws {
+        let first = Self.binding(subject: 1, account: 100)
+        let second = Self.binding(subject: 2, account: 100)
+        #expect(try journal.commit { $0.bindings = [.put(first)] }.refusedBindings.isEmpty)
+        // The rest of the changes is written.
+        let result = try journal.commit {
+            $0.bindings = [.put(second)]
+            $0.fannedOutThrough = 3
+        }
+        #expect(result.refusedBindings == [second])
+        #expect(try journal.fannedOutThrough() == 3)
+        #expect(try journal.binding(slot: 1, subject: 2) == nil)
+        #expect(try journal.binding(slot: 1, account: Hash128(0, 100)) == first)
+        // The same account at another provider is another account.
+        let elsewhere = Self.binding(slot: 2, subject: 2, account: 100)
+        #expect(try journal.commit { $0.bindings = [.put(elsewhere)] }.refusedBindings.isEmpty)
+        // The owner may change; released, the account is free.
+        let moved = Self.binding(subject: 1, account: 101)
+        #expect(try journal.commit { $0.bindings = [.put(moved), .put(second)] }.refusedBindings.isEmpty)
+        #expect(try journal.binding(slot: 1, subject: 1) == moved)
+        #expect(try journal.bindings(slot: 1, external: Hash128(7, 7)) == [moved, second])
+        #expect(try journal.bindings(slot: 1, after: 1, limit: 10) == [second])
+        try journal.commit { $0.bindings = [.remove(slot: 1, subject: 1)] }
+        #expect(try journal.binding(slot: 1, subject: 1) == nil)
+        try journal.close()
+    }
+
+    @Test func `dead letters are listed by provider, subject, outcome and page`() throws {
+        let letters = (1...6).map { number in
+            DeadLetter(
+                id: DeliveryID(sequence: Int64(number), slot: number % 2, deliveryClass: .credential),
+                subject: Int64(number % 3), kind: .passwordUpdated, at: Timestamp(milliseconds: 1_000), attempt: 2,
+                outcome: number == 6 ? .unknown : .refused, detail: "constraint violation: \u{FC}", generation: 1)
+        }
+        try journal.commit { $0.deadLetters = letters.map { .put($0) } }
+        #expect(try journal.deadLetters() == letters)
+        func list(_ fill: (inout DeadLetterFilter) -> Void) throws -> [Int64] {
+            var filter = DeadLetterFilter()
+            fill(&filter)
+            return try journal.deadLetters(filter).map(\.id.sequence)
+        }
+        #expect(try list { $0.slot = 1 } == [1, 3, 5])
+        #expect(try list { $0.subject = 0 } == [3, 6])
+        #expect(try list { $0.outcome = .unknown } == [6])
+        #expect(
+            try list {
+                $0.slot = 0; $0.outcome = .refused
+            } == [2, 4])
+        #expect(try list { $0.limit = 2 } == [1, 2])
+        #expect(try list { $0.after = letters[3].id } == [5, 6])
+        try journal.commit { $0.deadLetters = [.remove(letters[0].id)] }
+        #expect(try list { _ in } == [2, 3, 4, 5, 6])
+        try journal.close()
+    }
+
+    @Test func `data keys and counters come back`() throws {
+        let keys = [1, 2].map { id in
+            DataKeyRow(id: id, purpose: 1, ringKey: 3, created: Timestamp(milliseconds: 9), wrapped: [UInt8(id)])
+        }
+        try journal.commit {
+            $0.dataKeys = keys.map { .put($0) }
+            $0.counters = [CounterKey(slot: 0, name: "skipped: opted out"): 4]
+        }
+        #expect(try journal.dataKeys() == keys)
+        try journal.commit {
+            $0.dataKeys = [.remove(1)]
+            $0.counters = [CounterKey(slot: 0, name: "skipped: opted out"): -1]
+        }
+        #expect(try journal.dataKeys() == [keys[1]])
+        #expect(try journal.counters() == [CounterKey(slot: 0, name: "skipped: opted out"): 3])
+        try journal.close()
+    }
+
+    @Test func `events are read in pages, ids in one sweep, secrets by their first bytes`() throws {
+        try journal.submit(
+            (1...5).map { .sample("e\($0)", secret: $0 == 3 ? [9, 8, 7] : nil) }, group: nil, token: 0)
+        try journal.commit { _ in }
+        #expect(try journal.events(after: 2, limit: 2).map(\.id) == ["e3", "e4"])
+        #expect(try journal.events(after: 2, limit: 2).map(\.secret) == [[9, 8, 7], nil])
+        var ids: [String] = []
+        try journal.forEachEventID { ids.append($0.id) }
+        #expect(ids == ["e1", "e2", "e3", "e4", "e5"])
+        var prefixes: [Int64: [UInt8]] = [:]
+        try journal.forEachSecret(prefix: 2) { prefixes[$0] = Array($1) }
+        #expect(prefixes == [3: [9, 8]])
+        #expect(try journal.event(99) == nil)
+        #expect(try journal.findDamage().isEmpty)
+        try journal.close()
+    }
+
+    private static func binding(slot: Int = 1, subject: Int64, account: UInt64) -> Binding {
+        Binding(
+            slot: slot, subject: subject, account: Hash128(0, account), external: Hash128(7, 7), state: [1],
+            at: Timestamp(milliseconds: 1))
+    }
+}
