@@ -17,7 +17,9 @@ public struct SettingsLoader: Sendable {
     }
 
     /// Reads the daemon's settings from `file` and those of its providers. A relative path starts from the working
-    /// folder. A file that is not YAML hides what is in it, and nothing else is read then. What the files name is checked (is a secret readable, and by its owner only?); nothing is changed.
+    /// folder. What the files name is checked (is a secret readable, and by its owner only?); nothing is changed.
+    ///
+    /// A file that is not YAML hides what is in it. If it is the daemon's, nothing else is read.
     public func load(file: String) -> LoadedSettings {
         var variables = SettingsVariables(surroundings.environment)
         variables.accept(otherVariables)
@@ -111,9 +113,11 @@ public struct SettingsLoader: Sendable {
                     held: "\"\(name)\"", accepts: Syntax.name.accepts + ", before .yaml"))
             return settings
         }
-        guard var root = tree(file, &issues) else { return settings }
+        let written = tree(file, &issues)
+        var root = written ?? .empty(at: .file(file, line: 1, column: 1))
         let keys = ProviderSettings.fields.map { $0.describe(settings) }
         variables.overlay(keys, prefix: SettingsVariables.prefix("PROVIDER", name), onto: &root, &issues)
+        guard written != nil else { return settings }
         settings.settings = .empty(at: root.place)
         Field.read(ProviderSettings.fields, from: root, &reader, into: &settings)
         if root["retry"] != nil { DaemonRules.check(settings.retry, at: "retry", &reader) }

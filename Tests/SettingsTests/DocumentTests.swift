@@ -50,7 +50,7 @@ import Testing
         let path = "\(Self.root)/config/\(name == "runtime-sync" ? "" : "providers/")\(name).yaml"
         let document = try Self.document(name)
         if ProcessInfo.processInfo.environment["SETTINGS_WRITE"] == "1" {
-            try document.write(toFile: path, atomically: true, encoding: .utf8)
+            try document.write(toFile: path, atomically: false, encoding: .utf8)
         }
         #expect(try String(contentsOfFile: path, encoding: .utf8) == document)
         #expect(

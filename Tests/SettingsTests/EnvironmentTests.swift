@@ -21,6 +21,13 @@ import Testing
         #expect(Fixture(daemon: "enabled: 7\n", environment: ["RUNTIME_SYNC_ENABLED": "true"]).lines == [])
     }
 
+    @Test func `does not hide what is wrong around it`() {
+        let lines = Fixture(daemon: "retry: 5m\n", environment: ["RUNTIME_SYNC_RETRY_MAX": "1m"]).lines
+        #expect(lines.count == 1 && lines.first?.hasPrefix("daemon.yaml:1:8: error: retry is not a mapping") == true)
+        let broken = Fixture(provider: "mode: [", environment: ["RUNTIME_SYNC_PROVIDER_LDAP_MODE": "observe"]).lines
+        #expect(broken.count == 1 && broken.first?.contains("ldap.yaml:2:1: error: is not YAML") == true, "\(broken)")
+    }
+
     @Test func `reaches keys of one source and of one provider`() throws {
         let loaded = Fixture(environment: [
             "RUNTIME_SYNC_SOURCE_KEYCLOAK_KINDS": "logout,login.failed",

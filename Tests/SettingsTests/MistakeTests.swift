@@ -143,7 +143,7 @@ import Testing
         let lines = Fixture(daemon: "log: {level: info}\nretry: {max: 1}\nlog: {level: x}\nlog: {format: y}\n").lines
         // Of a key that stands several times only the last is looked into.
         #expect(lines.count == 4, "\(lines)")
-        #expect(lines.count { $0.contains("log stands twice; the first is at") } == 2)
+        #expect(lines.count { $0.contains("log stands twice; the first is at daemon.yaml:1:1") } == 2)
         #expect(lines.contains { $0.hasPrefix("daemon.yaml:2:14: error: retry.max is not a duration") })
         #expect(lines.contains { $0.hasPrefix("daemon.yaml:4:15: error: log.format is none of these words") })
     }

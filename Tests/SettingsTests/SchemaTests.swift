@@ -197,6 +197,10 @@ import Testing
             "3:43: error: settings.port is not what the plugin takes: \"10\"; accepts a whole number, 1 to 9"
         ),
         (
+            #"{url: "ldap://h", dn: ab, port: 0}"#,
+            "3:43: error: settings.port is not what the plugin takes: \"0\"; accepts a whole number, 1 to 9"
+        ),
+        (
             #"{url: "ldap://h", dn: ab, port: "9"}"#,
             "3:43: error: settings.port is not what the plugin takes: \"9\"; accepts a whole number, 1 to 9"
         ),
@@ -263,6 +267,13 @@ import Testing
         let resolved = try resolve(settings)
         #expect(resolved.provider == nil)
         #expect(resolved.lines == ["/etc/rs/providers/ldap.yaml:" + line])
+    }
+
+    @Test func `of a provider that is off may name files that are not there yet`() throws {
+        let settings = "settings: {url: \"ldap://h\", dn: ab, token: {file: later}, ca: later.pem}\n"
+        let off = try Fixture(provider: Fixture.provider + settings + "enabled: false\n").resolve(Self.schema)
+        #expect(off.lines == [] && off.provider?.files.count == 2)
+        #expect(try Fixture(provider: Fixture.provider + settings).resolve(Self.schema).lines.count == 2)
     }
 
     @Test func `are told completely`() throws {

@@ -13,7 +13,8 @@ import Testing
             "sources: [{secrets: [{value: \(canary)}]}]", "sources: [{secrets: [{env: \"\(canary)\"}]}]",
             "sources: [{secrets: [{file: {x: \(canary)}}]}]", "sources: [{secrets: [{credential: \"/\(canary)\"}]}]",
             "sources: [{secret: \(canary)}]", "sources: [{secrets: [{env: A, file: \(canary)}]}]",
-            "secrets: \(canary)", "sources: [{secrets: [\"\(canary)\": {}]", "sources: [{name: \"x\(canary)",
+            "secrets: \(canary)", "sources: [{secrets: [{\(canary)}]}]", "sources: [{secrets: [{\(canary): x}]}]",
+            "sources: [{secrets: [\"\(canary)\": {}]", "sources: [{name: \"x\(canary)",
             "sources: [{secrets: *\(canary)}]", "sources: [{secrets: [a\n\t\(canary)",
         ].map { Fixture(source: $0 + "\n") }
         let providers = [
@@ -22,7 +23,8 @@ import Testing
             "settings: {password: {file: {a: \(canary)}}}", "settings: {pasword: \(canary)}",
             "settings: {password: {env: \"\(canary)!\"}}", "settings: {url: \"ldap://u:\(canary)@h\"}",
             "settings: {url: \"//u:\(canary)@h\", x: \(canary)}", "settings: {password: {env: A, value: \(canary)}}",
-            "password: \(canary)", "limits: {memory: \"x://u:\(canary)@h\"}",
+            "settings: {password: {\(canary)}}", "settings: {password: {\(canary): x}}", "password: \(canary)",
+            "limits: {memory: \"x://u:\(canary)@h\"}",
         ].map { Fixture(provider: Fixture.provider + $0 + "\n") }
         let variables = [
             "RUNTIME_SYNC_PASSWORD", "RUNTIME_SYNC_SOURCES", "RUNTIME_SYNC_SOURCE_KEYCLOAK_SECRETS",

@@ -48,7 +48,8 @@ public struct ProviderFile: Hashable, Sendable {
 }
 
 extension SettingsLoader {
-    /// Checks a provider against the manifest of its plugin.
+    /// Checks a provider against the manifest of its plugin. Of one that is not enabled, the files and secrets may be
+    /// missing.
     ///
     /// - Returns: the provider ready to start, or `nil` if there is an error; and the issues, warnings included.
     public func resolve(
@@ -71,7 +72,7 @@ extension SettingsLoader {
                     held: "\"\(provider.plugin)\"",
                     accepts: manifest.name))
         }
-        var check = SchemaCheck(surroundings: surroundings)
+        var check = SchemaCheck(surroundings: provider.isEnabled ? surroundings : nil)
         let json = reader.descend("settings") { check.value(tree, manifest.settings, &$0) }
         let kinds = kinds(of: provider, manifest, &issues)
         if !provider.mapping.isEmpty, !manifest.delivers(.profile) {

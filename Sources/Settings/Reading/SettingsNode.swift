@@ -50,13 +50,14 @@ struct SettingsNode: Hashable, Sendable {
         entries?.first { $0.key == key }?.value
     }
 
-    /// Puts `value` under a path of keys, making the mappings on the way. What stood there is gone.
+    /// Puts `value` under a path of keys, making the mappings on the way. What stood there is gone; but something that
+    /// is no mapping stays in the way, so that the mistake is still told.
     mutating func set(_ path: some Collection<String>, to value: SettingsNode) {
         guard let key = path.first else {
             self = value
             return
         }
-        var entries = self.entries ?? []
+        guard var entries else { return }
         if let index = entries.firstIndex(where: { $0.key == key }) {
             entries[index].value.set(path.dropFirst(), to: value)
         } else {

@@ -95,9 +95,9 @@ public struct SecretError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Syntax<SecretSource> {
-    /// A mapping that says where the secret is. Whatever else stands there may be the secret itself: it is not shown.
     static let secretAccepts = "one of {file: PATH}, {env: NAME} or {credential: NAME}"
 
+    /// A mapping that says where the secret is. Whatever else stands there may be the secret itself: it is not shown.
     static let secret = Self(
         accepts: secretAccepts, shape: .yaml, isSecret: true,
         read: { node, reader in
@@ -106,6 +106,11 @@ extension Syntax<SecretSource> {
                     node, "does not say where the secret is", accepts: secretAccepts, isSecret: true,
                     hint: node.text == nil
                         ? nil : "a secret does not stand in the settings: put it into a file and write its path")
+                return nil
+            }
+            // Whoever writes {hunter2} means a value and writes a key: an unknown one is not shown either.
+            guard ["file", "env", "credential"].contains(entry.key) else {
+                reader.refuse(node, "does not say where the secret is", accepts: secretAccepts, isSecret: true)
                 return nil
             }
             return reader.descend(entry.key) { reader in
@@ -117,12 +122,10 @@ extension Syntax<SecretSource> {
                 case "file": return .file(reader.absolute(value))
                 case "env" where isVariableName(value): return .environment(value)
                 case "credential" where isFileName(value): return .credential(value)
-                case "env", "credential":
-                    reader.refuse(entry.value, "is not a name", accepts: "a name, not the secret", isSecret: true)
                 default:
-                    reader.refuse(entry.value, "is not a known key", accepts: secretAccepts, isSecret: true)
+                    reader.refuse(entry.value, "is not a name", accepts: "a name, not the secret", isSecret: true)
+                    return nil
                 }
-                return nil
             }
         },
         write: { "\($0)" })
