@@ -1,5 +1,4 @@
 internal import EventModel
-internal import HTTPTypes
 
 /// Why a request, or a line of a batch, is not taken in. It names the place and what is accepted, and repeats nothing of
 /// what was sent: that may be a password.
@@ -59,6 +58,16 @@ extension Refusal {
     }
 
     private var title: String {
-        HTTPResponse.Status(code: status).reasonPhrase
+        switch status {
+        case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 409: "Conflict"
+        case 413: "Content Too Large"
+        case 415: "Unsupported Media Type"
+        default: "Service Unavailable"
+        }
     }
 }

@@ -78,13 +78,3 @@ public final class ChildProcess: Sendable {
         status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
     }
 }
-
-/// Why a target server could not be used.
-public enum ServerError: Error {
-    /// The program could not be started.
-    case notStarted(String)
-    /// It ended, or did something else than was asked.
-    case failed(String)
-    /// It did not get ready in time.
-    case notReady(String)
-}

@@ -1,18 +1,5 @@
 internal import Glibc
 
-/// Why a server of the tests could not be started.
-public struct ServerError: Error, CustomStringConvertible {
-    public let description: String
-
-    init(_ description: String) {
-        self.description = description
-    }
-
-    init(call: String) {
-        description = "\(call): \(String(cString: strerror(errno)))"
-    }
-}
-
 /// A socket that listens on a free port of 127.0.0.1.
 struct LoopbackListener {
     let descriptor: Int32

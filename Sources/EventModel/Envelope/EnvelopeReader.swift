@@ -32,6 +32,7 @@ public struct EnvelopeReader: Sendable {
         do {
             var scanner = JSONScanner(body)
             guard try scanner.peek() == .object else { throw EnvelopeError("", "the body must be a JSON object") }
+            try scanner.enterObject()
             try draft.readTopLevel(&scanner)
             try scanner.end()
         } catch let error as JSONError {
