@@ -15,9 +15,14 @@ private struct Target: Sendable {
         authority = try ThrowAwayAuthority()
         stranger = try ThrowAwayAuthority()
         client = try authority.issue("runtime-sync")
+        // Answers by way of itself, because it then reads the whole request first, as a target does that means its answer.
         nginx = try Nginx(
             locations: #"""
-                location /users/ { return 200 '{"connection": "$connection_requests", "protocol": "$server_protocol", "client": "$ssl_client_verify $ssl_client_s_dn"}'; }
+                location /users/ {
+                    proxy_set_header X-Seen '{"connection": "$connection_requests", "protocol": "$server_protocol", "client": "$ssl_client_verify $ssl_client_s_dn"}';
+                    proxy_pass http://127.0.0.1:PORT/seen/;
+                }
+                location /seen/ { return 200 $http_x_seen; }
                 location /secure/ { auth_basic "HR"; auth_basic_user_file FOLDER/users; proxy_pass http://127.0.0.1:PORT/users/; }
                 location /missing/ { return 404; }
                 location /small/ { client_max_body_size 8; proxy_pass http://127.0.0.1:PORT/users/; }
@@ -131,6 +136,22 @@ private struct Target: Sendable {
         let check = try await nobody.completion(of: nobody.check())
         #expect(check.outcome == .misconfigured)
         #expect(check.detail.hasPrefix("HTTP 401"))
+    }
+
+    @Test func `its refusals over HTTP 2 are understood although they come before the body was sent`() async throws {
+        let files = ["ca_file": try read(target.authority.certificate)]
+        let harness = try harness(target.nginx.tlsURL + "/busy", files: files)
+        defer { harness.stop() }
+        // More than the target's flow control lets through before it answers.
+        let secret = String(repeating: "correct horse ", count: 20_000)
+        let ids = (0..<50).map { number in
+            harness.deliver(
+                Request(.credential, kind: "password.updated", externalID: "E-\(number)", secret: secret))
+        }
+        for completion in try await harness.completions(of: ids) {
+            #expect(completion.outcome == .retry)
+            #expect(completion.retryAfter == 7_000)
+        }
     }
 
     @Test func `its answers are understood`() async throws {
