@@ -69,7 +69,7 @@ private struct Target: Sendable {
     }
 
     @Test func `a password is delivered over TLS and HTTP 2 to a target that the CA file vouches for`() async throws {
-        let files = ["ca_file": try read(target.authority.certificate)]
+        let files = ["ca_file": try contents(of: target.authority.certificate)]
         let harness = try harness(target.nginx.tlsURL, #", "account_field": "protocol""#, files: files)
         defer { harness.stop() }
         let completion = try await deliver(harness)
@@ -80,8 +80,9 @@ private struct Target: Sendable {
 
     @Test func `a target that the CA file does not vouch for gets nothing`() async throws {
         for (url, files) in [
-            (target.nginx.tlsURL, ["ca_file": try read(target.stranger.certificate)]), (target.nginx.tlsURL, [:]),
-            (target.misnamed.tlsURL, ["ca_file": try read(target.authority.certificate)]),
+            (target.nginx.tlsURL, ["ca_file": try contents(of: target.stranger.certificate)]),
+            (target.nginx.tlsURL, [:]),
+            (target.misnamed.tlsURL, ["ca_file": try contents(of: target.authority.certificate)]),
             (target.nginx.tlsURL, ["ca_file": "not a certificate"]),
         ] {
             let harness = try harness(url, files: files)
@@ -95,9 +96,9 @@ private struct Target: Sendable {
 
     @Test func `a client certificate is shown`() async throws {
         let files = [
-            "ca_file": try read(target.authority.certificate),
-            "client_certificate": try read(target.client.certificate),
-            "client_key": try read(target.client.key),
+            "ca_file": try contents(of: target.authority.certificate),
+            "client_certificate": try contents(of: target.client.certificate),
+            "client_key": try contents(of: target.client.key),
         ]
         let harness = try harness(target.nginx.tlsURL, #", "account_field": "client""#, files: files)
         defer { harness.stop() }
@@ -106,9 +107,9 @@ private struct Target: Sendable {
 
     @Test func `a client key that does not fit is a mistake of the settings`() async throws {
         let files = [
-            "ca_file": try read(target.authority.certificate),
-            "client_certificate": try read(target.client.certificate),
-            "client_key": try read(try target.authority.issue("unrelated").key),
+            "ca_file": try contents(of: target.authority.certificate),
+            "client_certificate": try contents(of: target.client.certificate),
+            "client_key": try contents(of: try target.authority.issue("unrelated").key),
         ]
         let harness = try harness(target.nginx.tlsURL, files: files)
         defer { harness.stop() }
@@ -117,7 +118,7 @@ private struct Target: Sendable {
 
     @Test func `a connection is kept and used again`() async throws {
         for url in [target.nginx.url, target.nginx.tlsURL] {
-            let files = ["ca_file": try read(target.authority.certificate)]
+            let files = ["ca_file": try contents(of: target.authority.certificate)]
             let harness = try harness(url, #", "max_connections": 1, "account_field": "connection""#, files: files)
             defer { harness.stop() }
             for number in 1...5 {
@@ -139,7 +140,7 @@ private struct Target: Sendable {
     }
 
     @Test func `its refusals over HTTP 2 are understood although they come before the body was sent`() async throws {
-        let files = ["ca_file": try read(target.authority.certificate)]
+        let files = ["ca_file": try contents(of: target.authority.certificate)]
         let harness = try harness(target.nginx.tlsURL + "/busy", files: files)
         defer { harness.stop() }
         // More than the target's flow control lets through before it answers.
