@@ -5,7 +5,7 @@ struct LoopbackListener {
     let descriptor: Int32
     let port: UInt16
 
-    init() throws(ServerError) {
+    init(listens: Bool = true) throws(ServerError) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ServerError(call: "socket") }
         var address = sockaddr_in()
@@ -14,7 +14,7 @@ struct LoopbackListener {
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let done = withUnsafeMutablePointer(to: &address) { address in
             address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(descriptor, address, length) == 0 && listen(descriptor, 512) == 0
+                bind(descriptor, address, length) == 0 && (!listens || listen(descriptor, 512) == 0)
                     && getsockname(descriptor, address, &length) == 0
             }
         }
@@ -25,4 +25,23 @@ struct LoopbackListener {
         self.descriptor = descriptor
         port = UInt16(bigEndian: address.sin_port)
     }
+}
+
+/// A port of 127.0.0.1 that refuses every connection, and that nobody else is given as long as this lives.
+public final class RefusingPort: Sendable {
+    public let port: UInt16
+    private let descriptor: Int32
+
+    public init() throws(ServerError) {
+        let socket = try LoopbackListener(listens: false)
+        port = socket.port
+        descriptor = socket.descriptor
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// `http://127.0.0.1:PORT`
+    public var url: String { "http://127.0.0.1:\(port)" }
 }

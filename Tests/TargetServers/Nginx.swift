@@ -32,10 +32,10 @@ public final class Nginx: Sendable {
         self.folder = folder
         port = plain.port
         tlsPort = tls.port
-        try write(users, to: "\(folder)/users")
+        try writeFile(users, to: "\(folder)/users")
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(folder)/\($0);" }
         let client = clientAuthority.map { "ssl_client_certificate \($0); ssl_verify_client optional;" } ?? ""
-        try write(
+        try writeFile(
             """
             daemon off;
             user root root;

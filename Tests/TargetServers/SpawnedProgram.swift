@@ -70,7 +70,7 @@ func removeFolder(_ folder: String) {
 }
 
 /// Writes a file that only this user can read.
-func write(_ text: String, to path: String) throws(ServerError) {
+func writeFile(_ text: String, to path: String) throws(ServerError) {
     guard let file = fopen(path, "w") else { throw ServerError(call: path) }
     defer { fclose(file) }
     chmod(path, 0o600)

@@ -51,7 +51,7 @@ public final class ThrowAwayAuthority: Sendable {
 }
 
 /// The text of a file, such as a certificate.
-public func read(_ path: String) throws(ServerError) -> String {
+public func contents(of path: String) throws(ServerError) -> String {
     guard let file = fopen(path, "r") else { throw ServerError(call: path) }
     defer { fclose(file) }
     var text: [UInt8] = []

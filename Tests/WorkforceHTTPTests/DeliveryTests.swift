@@ -293,9 +293,9 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
     }
 
     @Test func `before anything was sent is tried again`() async throws {
-        let receiver = try HTTPReceiver()
-        receiver.stop()
-        let harness = try harness(receiver.url)
+        let nobody = try RefusingPort()
+        defer { withExtendedLifetime(nobody) {} }
+        let harness = try harness(nobody.url)
         defer { harness.stop() }
         let completion = try await harness.completion(of: harness.deliver(password()))
         #expect(completion.outcome == .retry)

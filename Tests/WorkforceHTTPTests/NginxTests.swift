@@ -15,9 +15,14 @@ private struct Target: Sendable {
         authority = try ThrowAwayAuthority()
         stranger = try ThrowAwayAuthority()
         client = try authority.issue("runtime-sync")
+        // Answers by way of itself, because it then reads the whole request first, as a target does that means its answer.
         nginx = try Nginx(
             locations: #"""
-                location /users/ { return 200 '{"connection": "$connection_requests", "protocol": "$server_protocol", "client": "$ssl_client_verify $ssl_client_s_dn"}'; }
+                location /users/ {
+                    proxy_set_header X-Seen '{"connection": "$connection_requests", "protocol": "$server_protocol", "client": "$ssl_client_verify $ssl_client_s_dn"}';
+                    proxy_pass http://127.0.0.1:PORT/seen/;
+                }
+                location /seen/ { return 200 $http_x_seen; }
                 location /secure/ { auth_basic "HR"; auth_basic_user_file FOLDER/users; proxy_pass http://127.0.0.1:PORT/users/; }
                 location /missing/ { return 404; }
                 location /small/ { client_max_body_size 8; proxy_pass http://127.0.0.1:PORT/users/; }
@@ -64,7 +69,7 @@ private struct Target: Sendable {
     }
 
     @Test func `a password is delivered over TLS and HTTP 2 to a target that the CA file vouches for`() async throws {
-        let files = ["ca_file": try read(target.authority.certificate)]
+        let files = ["ca_file": try contents(of: target.authority.certificate)]
         let harness = try harness(target.nginx.tlsURL, #", "account_field": "protocol""#, files: files)
         defer { harness.stop() }
         let completion = try await deliver(harness)
@@ -75,8 +80,9 @@ private struct Target: Sendable {
 
     @Test func `a target that the CA file does not vouch for gets nothing`() async throws {
         for (url, files) in [
-            (target.nginx.tlsURL, ["ca_file": try read(target.stranger.certificate)]), (target.nginx.tlsURL, [:]),
-            (target.misnamed.tlsURL, ["ca_file": try read(target.authority.certificate)]),
+            (target.nginx.tlsURL, ["ca_file": try contents(of: target.stranger.certificate)]),
+            (target.nginx.tlsURL, [:]),
+            (target.misnamed.tlsURL, ["ca_file": try contents(of: target.authority.certificate)]),
             (target.nginx.tlsURL, ["ca_file": "not a certificate"]),
         ] {
             let harness = try harness(url, files: files)
@@ -90,9 +96,9 @@ private struct Target: Sendable {
 
     @Test func `a client certificate is shown`() async throws {
         let files = [
-            "ca_file": try read(target.authority.certificate),
-            "client_certificate": try read(target.client.certificate),
-            "client_key": try read(target.client.key),
+            "ca_file": try contents(of: target.authority.certificate),
+            "client_certificate": try contents(of: target.client.certificate),
+            "client_key": try contents(of: target.client.key),
         ]
         let harness = try harness(target.nginx.tlsURL, #", "account_field": "client""#, files: files)
         defer { harness.stop() }
@@ -101,9 +107,9 @@ private struct Target: Sendable {
 
     @Test func `a client key that does not fit is a mistake of the settings`() async throws {
         let files = [
-            "ca_file": try read(target.authority.certificate),
-            "client_certificate": try read(target.client.certificate),
-            "client_key": try read(try target.authority.issue("unrelated").key),
+            "ca_file": try contents(of: target.authority.certificate),
+            "client_certificate": try contents(of: target.client.certificate),
+            "client_key": try contents(of: try target.authority.issue("unrelated").key),
         ]
         let harness = try harness(target.nginx.tlsURL, files: files)
         defer { harness.stop() }
@@ -112,7 +118,7 @@ private struct Target: Sendable {
 
     @Test func `a connection is kept and used again`() async throws {
         for url in [target.nginx.url, target.nginx.tlsURL] {
-            let files = ["ca_file": try read(target.authority.certificate)]
+            let files = ["ca_file": try contents(of: target.authority.certificate)]
             let harness = try harness(url, #", "max_connections": 1, "account_field": "connection""#, files: files)
             defer { harness.stop() }
             for number in 1...5 {
@@ -131,6 +137,22 @@ private struct Target: Sendable {
         let check = try await nobody.completion(of: nobody.check())
         #expect(check.outcome == .misconfigured)
         #expect(check.detail.hasPrefix("HTTP 401"))
+    }
+
+    @Test func `its refusals over HTTP 2 are understood although they come before the body was sent`() async throws {
+        let files = ["ca_file": try contents(of: target.authority.certificate)]
+        let harness = try harness(target.nginx.tlsURL + "/busy", files: files)
+        defer { harness.stop() }
+        // More than the target's flow control lets through before it answers.
+        let secret = String(repeating: "correct horse ", count: 20_000)
+        let ids = (0..<50).map { number in
+            harness.deliver(
+                Request(.credential, kind: "password.updated", externalID: "E-\(number)", secret: secret))
+        }
+        for completion in try await harness.completions(of: ids) {
+            #expect(completion.outcome == .retry)
+            #expect(completion.retryAfter == 7_000)
+        }
     }
 
     @Test func `its answers are understood`() async throws {

@@ -67,6 +67,7 @@ package struct Answer: Sendable, Equatable {
 /// | sent, no whole answer | unknown | retry | retry |
 /// | TLS verification failed, nothing can be sent | misconfigured | misconfigured | misconfigured |
 ///
+/// Over HTTP/2 a success that came before the whole body was taken counts as no answer; a refusal may come early.
 /// A check that is answered at all has reached and convinced the target, whatever it has to say about the path.
 /// An account is written by at most one request per attempt, so a lost answer leaves it unknown, although the
 /// idempotency key lets a target that knows it recognise the next attempt. A notification is simply sent again.
