@@ -149,7 +149,8 @@ import Testing
         try worker.send(.request(id: id + 1, kind: "search memory", external: question))
         #expect(try worker.done().detail == "0")
         // The search does find what is there: this time the request carries the secret itself.
-        try worker.send(.request(id: id + 2, kind: "search memory", external: question, deliveryClass: 0, secret: secret))
+        try worker.send(
+            .request(id: id + 2, kind: "search memory", external: question, deliveryClass: 0, secret: secret))
         #expect(try worker.done().detail != "0")
     }
 
