@@ -26,7 +26,6 @@ static bytes pending; /* frames that nobody writes yet */
 static bytes leaving; /* frames that the writer writes, without the lock */
 static size_t left;   /* of `leaving`, how many bytes have been written */
 static int someone_writes;
-static int main_thread_writes; /* and waits for the daemon to read; it alone reads and sets this */
 static _Thread_local int is_main_thread;
 
 static uint8_t *extended(bytes *buffer, size_t more) {
@@ -104,30 +103,40 @@ static void stop_writing(void) {
 void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
     const frame_content nothing = {.numbers = NULL};
     pthread_mutex_lock(&lock);
-    while (!is_main_thread && pending.size > ENOUGH_UNREAD) pthread_cond_wait(&less_to_write, &lock);
     put_frame(&pending, type, id, content ? content : &nothing);
-    if (!is_main_thread && !someone_writes) {
+    while (!is_main_thread && (!someone_writes || pending.size > ENOUGH_UNREAD)) {
+        if (someone_writes) {
+            pthread_cond_wait(&less_to_write, &lock);
+            continue;
+        }
         someone_writes = 1;
         (void)write_pending(0);
         stop_writing();
+        break;
     }
     pthread_mutex_unlock(&lock);
 }
 
-/* At the end of a batch, or when the daemon has read some. */
-static void write_without_waiting(void) {
+/*
+ * At the end of a batch, or when the daemon has read some. Returns whether all is written, or another thread is at it.
+ * Otherwise the main thread does not stay the writer: in the next batch the plugin may wait for a thread of its own that
+ * waits to send.
+ */
+static int write_without_waiting(void) {
+    int is_written = 1;
     pthread_mutex_lock(&lock);
-    if (!someone_writes || main_thread_writes) {
+    if (!someone_writes) {
         someone_writes = 1;
-        main_thread_writes = !write_pending(MSG_DONTWAIT);
-        if (!main_thread_writes) stop_writing();
+        is_written = write_pending(MSG_DONTWAIT);
+        stop_writing();
     }
     pthread_mutex_unlock(&lock);
+    return is_written;
 }
 
 _Noreturn void frames_finish(int status) {
     pthread_mutex_lock(&lock);
-    while (someone_writes && !main_thread_writes) pthread_cond_wait(&less_to_write, &lock);
+    while (someone_writes) pthread_cond_wait(&less_to_write, &lock);
     someone_writes = 1;
     (void)write_pending(0);
     _exit(status); /* not exit: the plugin's threads are still running */
@@ -147,7 +156,7 @@ _Noreturn void frames_fail(rtw_stage stage, const char *why) {
 
 #define USUAL_CAPACITY (256u << 10)
 
-/* What has come and was not handled yet is input[start..<end]; everything else in it is wiped. */
+/* What has come and was not handled yet is input[start] to input[end - 1]; everything else in it is wiped. */
 static uint8_t *input;
 static size_t capacity, start, end;
 
@@ -185,11 +194,8 @@ static size_t next_size(void) {
 }
 
 static void handle_all(void (*handle)(const rtw_frame *header, const uint8_t *payload)) {
-    for (;;) {
-        size_t size = next_size();
-        if (size > end - start || end == start) return;
+    for (size_t size = next_size(); size <= end - start; size = next_size()) {
         rtw_frame header;
-        if (end - start < sizeof header) return;
         memcpy(&header, input + start, sizeof header);
         handle(&header, input + start + sizeof header);
         explicit_bzero(input + start, size);
@@ -197,22 +203,23 @@ static void handle_all(void (*handle)(const rtw_frame *header, const uint8_t *pa
     }
 }
 
-/* While the daemon does not read, what it says is still listened to. */
-static void await_either(void) {
+/* Writes what there is to write. While the daemon does not read it, what the daemon says is still listened to. */
+static void await_input(void) {
     struct pollfd entry = {.fd = RTW_FD_FRAMES, .events = POLLIN | POLLOUT};
-    if (poll(&entry, 1, -1) > 0 && entry.revents & POLLOUT) write_without_waiting();
+    do {
+        if (write_without_waiting()) return;
+    } while (poll(&entry, 1, -1) < 0 || (entry.revents & POLLIN) == 0);
 }
 
 static void receive(void) {
     size_t size = next_size();
     if (start == end || start + size > capacity) make_room(size);
-    if (main_thread_writes) await_either();
-    ssize_t count = recv(RTW_FD_FRAMES, input + end, capacity - end, main_thread_writes ? MSG_DONTWAIT : 0);
+    ssize_t count = recv(RTW_FD_FRAMES, input + end, capacity - end, 0);
     if (count > 0) {
         end += (size_t)count;
     } else if (count == 0) {
         _exit(EX_OK); /* the daemon is gone: nobody is there to answer */
-    } else if (errno != EINTR && errno != EAGAIN) {
+    } else if (errno != EINTR) {
         _exit(EX_SOFTWARE);
     }
 }
@@ -220,7 +227,7 @@ static void receive(void) {
 _Noreturn void frames_run(void (*handle)(const rtw_frame *header, const uint8_t *payload)) {
     is_main_thread = 1;
     for (;;) {
-        write_without_waiting();
+        await_input();
         receive();
         handle_all(handle);
     }
