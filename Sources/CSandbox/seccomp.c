@@ -255,8 +255,8 @@ static void file_and_memory_rules(program *program) {
 }
 
 /*
- * Socket options are listed, because some of them change where bytes go after the broker has looked: IP_OPTIONS and
- * IPV6_RTHDR route by way of any host, TCP_ULP and TCP_FASTOPEN_CONNECT change how a connection is made.
+ * Socket options are listed, because some change what the broker has looked at: IPV6_RTHDR sends the packets to any host
+ * first, and needs no capability; TCP_ULP and TCP_FASTOPEN_CONNECT change how a connection is made.
  */
 static void socket_option_rules(program *program) {
     static const struct {

@@ -59,7 +59,8 @@ struct Attack: Sendable, CustomTestStringConvertible {
 
     private static let network = refused(
         "connect by TCP", "connect by multipath TCP", "fast open by sendto", "fast open by sendmsg",
-        "fast open by sendmmsg", "fast open by an option", "source route", "routing header", "bind to a device",
+        "fast open by sendmmsg", "fast open by an option", "set IP options",
+        "open a multipath TCP socket", "routing header", "bind to a device",
         "share a port", "bind a port", "listen without bind", "accept a connection", "send by UDP",
         "open a UDP socket", "open a UDP-Lite socket", "open a raw socket", "open a ping socket",
         "open a packet socket", "open a netlink socket", "open a virtual machine socket", "connect to a UNIX socket",

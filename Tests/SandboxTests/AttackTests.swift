@@ -36,7 +36,7 @@ import Testing
 
     @Test(.enabled(if: geteuid() == 0), arguments: Attack.all)
     func `is refused to a worker whose daemon is nobody in particular`(_ attack: Attack) throws {
-        try attempt(attack, TestWorker.Lockdown(uid: 64_124), standIn: true)
+        try attempt(attack, TestWorker.Lockdown(uid: 64_124, standInTakesUID: true), standIn: true)
     }
 
     @Test(.enabled(if: geteuid() == 0), arguments: Attack.all.filter(\.hitsOutside))
@@ -54,9 +54,10 @@ import Testing
         #expect(status == 0, "\(attack.name) does not hit even outside, so its refusal shows nothing")
     }
 
-    @Test func `is told of in the log by the number of its system call`() throws {
+    @Test(arguments: [false, true])
+    func `is told of in the log by the number of its system call`(standIn: Bool) throws {
         let surroundings = try Surroundings()
-        let worker = try TestWorker()
+        let worker = try TestWorker(standIn: standIn)
         try worker.started()
         try worker.send(.request(id: 1, kind: "attack", external: "trace another process", event: surroundings.text))
         _ = try worker.done()

@@ -88,6 +88,18 @@ import Testing
         #expect(status["CapBnd"] == "0000000000000000")
     }
 
+    @Test(.enabled(if: geteuid() == 0))
+    func `cannot be inspected, though its daemon has no rights of its own`() throws {
+        let lockdown = TestWorker.Lockdown(uid: 64_129, standInTakesUID: true)
+        let worker = try TestWorker(lockdown, standIn: true)
+        let ready = try worker.started()
+        #expect(try status(of: ready.pid)["Uid"]?.hasPrefix("64129") == true)
+        // The kernel gives what belongs to a process that is not dumpable to root.
+        var status = stat()
+        try check(stat("/proc/\(ready.pid)/environ", &status), "stat")
+        #expect(status.st_uid == 0)
+    }
+
     @Test func `has the descriptors of the contract and no others`() throws {
         let worker = try TestWorker(TestWorker.Lockdown(files: ["one", "two"]))
         let ready = try worker.started(.start(files: ["ca_file", "token"]))

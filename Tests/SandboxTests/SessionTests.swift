@@ -96,6 +96,20 @@ import Testing
         #expect(try worker.end() == 0)
     }
 
+    @Test(arguments: geteuid() == 0 ? [.max, 64_130] : [.max] as [UInt32])
+    func `works with a plugin in Swift, with its tasks, queues and decoder`(uid: UInt32) throws {
+        let worker = try TestWorker(plugin: "SwiftProbe", TestWorker.Lockdown(strict: true, uid: uid))
+        try worker.started()
+        for id in 1...50 as ClosedRange<UInt64> {
+            try worker.send(.request(id: id, kind: "", event: #"{"words": ["one", "two", "three"]}"#))
+        }
+        var details: Set<String> = []
+        for _ in 1...50 { details.insert(try worker.done().detail ?? "") }
+        #expect(details == Set((1...50).map { "\($0): ONE THREE TWO" }))
+        try worker.send(Frame(RTW_STOP))
+        #expect(try worker.end() == 0)
+    }
+
     @Test func `reports why a plugin does not start`() throws {
         let worker = try TestWorker()
         _ = try worker.next(RTW_READY)
@@ -120,16 +134,23 @@ import Testing
         let worker = try worker()
         let secret = "correct-horse-battery"
         let question = String(decoding: secret.utf8.map { $0 - 1 }, as: UTF8.self)
-        let padding = String(repeating: "p", count: 300_000)  // larger than the receive buffer
-        try worker.send(
-            .request(id: 1, kind: "complete", deliveryClass: 0, secret: secret),
-            .request(id: 2, kind: "complete", event: padding, deliveryClass: 0, secret: secret),
-            .request(RTW_VERIFY, id: 3, kind: "", deliveryClass: 0, secret: secret))
-        for _ in 1...3 { _ = try worker.done() }
-        try worker.send(.request(id: 4, kind: "search memory", external: question))
+        // Behind the bytes that the next request will overwrite; and so large that frames are moved down in the receive
+        // buffer, or need a larger one, with the secret in the part that is moved.
+        var id: UInt64 = 0
+        for size in [1000, 120_000, 120_000, 120_000, 300_000, 300_000, 300_000] {
+            let padding = String(repeating: "p", count: size)
+            id += 3
+            try worker.send(
+                .request(id: id - 2, kind: "complete", event: padding, deliveryClass: 0, secret: secret),
+                .request(id: id - 1, kind: "complete", external: secret, event: padding),
+                .request(RTW_VERIFY, id: id, kind: "", event: padding, deliveryClass: 0, secret: secret))
+        }
+        for _ in 1...id { _ = try worker.done() }
+        try worker.send(.request(id: id + 1, kind: "search memory", external: question))
         #expect(try worker.done().detail == "0")
         // The search does find what is there: this time the request carries the secret itself.
-        try worker.send(.request(id: 5, kind: "search memory", external: question, deliveryClass: 0, secret: secret))
+        try worker.send(
+            .request(id: id + 2, kind: "search memory", external: question, deliveryClass: 0, secret: secret))
         #expect(try worker.done().detail != "0")
     }
 

@@ -33,6 +33,8 @@ final class TestWorker {
         var files: [String] = []
         var size = UInt32(MemoryLayout<rtw_lockdown>.size)
         var parent = UInt32(getpid())
+        /// The stand-in takes on `uid` itself; the worker stays what it is then.
+        var standInTakesUID = false
     }
 
     let pid: pid_t
@@ -75,6 +77,7 @@ final class TestWorker {
         record.file_count = UInt32(lockdown.files.count)
         record.max_descriptors = 256
         record.max_data_bytes = lockdown.maxDataBytes
+        record.reserved = lockdown.standInTakesUID ? 1 : 0
         record.strict = lockdown.strict ? 1 : 0
         let sealedRecord = try check(rsp_sealed_bytes(&record, Int(record.size), "lockdown"), "lockdown record")
         let files = try lockdown.files.map { text in

@@ -1,10 +1,11 @@
 import EventModel
 import Glibc
 import NIOCore
-import Supervision
 import Synchronization
 import Testing
 import WorkerProtocol
+
+@testable import Supervision
 
 /// Real processes in the real sandbox.
 @Suite(.timeLimit(.minutes(1))) struct WorkerTests {
@@ -253,6 +254,25 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `what is said to one generation never reaches another`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        // The puppet answers both on the spot, so the first would be answered first.
+        try stage.tell("twice", id: 1, generation: 2)
+        #expect(try await stage.ask("twice", id: 2)?.detail == "once")
+        #expect(await stage.witness.testimony { _ in true }.completed.map(\.id) == [2])
+        try await stage.end()
+    }
+
+    @Test func `a worker has to have the whole floor, and a user of its own where one is set`() throws {
+        var configuration = WorkerConfiguration(provider: "puppet", plugin: try PluginFile(path: Built.puppet))
+        #expect(configuration.requiredLayers == .floor)
+        configuration.user = WorkerUser(user: 65_534, group: 65_534)
+        #expect(configuration.requiredLayers == SandboxLayers.floor.union(.user))
+        configuration.isBestEffort = true
+        #expect(configuration.requiredLayers == [])
+    }
+
     @Test func `20 000 requests, 256 at once, end exactly once each`() async throws {
         let total: UInt64 = 20_000
         let stage = try Stage()
@@ -268,7 +288,8 @@ import WorkerProtocol
         stage.worker.send(generation: 1, Self.requests(0..<256))
         let testimony = await stage.witness.testimony { $0.completed.count >= total }
         #expect(testimony.completed.count == total)
-        #expect(Set(testimony.completed.map(\.id)) == Set(1...total))
+        let isEveryIDThere = Set(testimony.completed.map(\.id)) == Set(1...total)
+        #expect(isEveryIDThere)
         #expect(testimony.lost.isEmpty)
         #expect(testimony.batches < total / 2, "completions come in batches")
         try await stage.end()

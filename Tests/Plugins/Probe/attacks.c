@@ -19,7 +19,8 @@ int probe_run(const char *name, const probe_surroundings *surroundings) {
         for (const attack *candidate = themes[theme]; candidate->name; candidate++) {
             if (strcmp(candidate->name, name) != 0) continue;
             errno = 0;
-            return candidate->run(surroundings) == 0 ? 0 : errno;
+            if (candidate->run(surroundings) == 0) return 0;
+            return errno != 0 ? errno : EIO;
         }
     }
     return -1;

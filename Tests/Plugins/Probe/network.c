@@ -42,6 +42,8 @@ ATTACK(connect_multipath) {
     return connects(socket(AF_INET, SOCK_STREAM, MULTIPATH_TCP), &address, sizeof address);
 }
 
+ATTACK(open_multipath_socket) { UNUSED; return made(socket(AF_INET, SOCK_STREAM, MULTIPATH_TCP)); }
+
 ATTACK(fast_open_sendto) {
     struct sockaddr_in address = local(s->tcp_port);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -77,14 +79,15 @@ ATTACK(fast_open_by_option) {
     return sets(socket(AF_INET, SOCK_STREAM, 0), IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on);
 }
 
-/* Loose source route by way of 127.0.0.1: the first packet would go there, whatever address the broker approved. */
-ATTACK(route_by_option) {
+/* Record route, which the kernel lets anybody ask for; a source route needs a capability. */
+ATTACK(set_ip_options) {
     UNUSED;
-    const unsigned char route[] = {1, 131, 7, 4, 127, 0, 0, 1};
-    return sets(socket(AF_INET, SOCK_STREAM, 0), IPPROTO_IP, IP_OPTIONS, route, sizeof route);
+    const unsigned char record[] = {1, 7, 7, 4, 0, 0, 0, 0};
+    return sets(socket(AF_INET, SOCK_STREAM, 0), IPPROTO_IP, IP_OPTIONS, record, sizeof record);
 }
 
-/* The same with a segment routing header by way of ::1. */
+/* A segment routing header, by way of ::1: packets would go there first, whatever address the broker approved. Needs no
+ * capability. */
 ATTACK(route_by_header) {
     UNUSED;
     const unsigned char route[40] = {0, 4, 4, 1, 1, 0, 0, 0, [23] = 1, [39] = 1};
@@ -182,11 +185,12 @@ ATTACK(list_interfaces) {
 const attack network_attacks[] = {
     {"connect by TCP", connect_tcp},
     {"connect by multipath TCP", connect_multipath},
+    {"open a multipath TCP socket", open_multipath_socket},
     {"fast open by sendto", fast_open_sendto},
     {"fast open by sendmsg", fast_open_sendmsg},
     {"fast open by sendmmsg", fast_open_sendmmsg},
     {"fast open by an option", fast_open_by_option},
-    {"source route", route_by_option},
+    {"set IP options", set_ip_options},
     {"routing header", route_by_header},
     {"bind to a device", bind_to_device},
     {"share a port", share_port},

@@ -35,18 +35,18 @@ ATTACK(read_own_thread) {
 
 static void *in_thread(void *result) {
     pthread_setname_np(pthread_self(), "ordinary");
-    *(int *)result = read_own_thread(NULL);
+    *(int *)result = read_own_thread(NULL) == 0 ? 0 : errno;
     return NULL;
 }
 
 ATTACK(read_other_thread) {
     UNUSED;
     pthread_t thread;
-    int result = -1;
+    int result;
     errno = pthread_create(&thread, NULL, in_thread, &result);
-    if (errno != 0) return -1;
-    errno = pthread_join(thread, NULL);
-    return errno == 0 ? result : -1;
+    if (errno != 0 || pthread_join(thread, NULL) != 0) return -1;
+    errno = result;
+    return result == 0 ? 0 : -1;
 }
 
 ATTACK(list_libraries) {

@@ -1,7 +1,7 @@
 /*
  * A process between test and worker, so that "the daemon" can be killed, or be nobody. Started like a worker, with the
- * real worker's path as provider; hands its descriptors on. If the lockdown record names a uid, it becomes that uid
- * itself first, and the worker stays as it is. Ends with the worker's status.
+ * real worker's path as provider; hands its descriptors on. If the lockdown record's `reserved` is 1, it becomes the
+ * record's uid itself, and the worker stays as it is. Ends with the worker's status.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,15 +14,17 @@
 int main(int count, char **arguments) {
     rtw_lockdown record;
     if (count != 2 || pread(RTW_FD_LOCKDOWN, &record, sizeof record, 0) != (ssize_t)sizeof record) return 2;
-    if (record.uid != 0xffffffffu) {
+    if (record.reserved == 1) {
         if (setgroups(0, NULL) != 0 || setresgid(record.gid, record.gid, record.gid) != 0
             || setresuid(record.uid, record.uid, record.uid) != 0) {
             return 3;
         }
         record.uid = record.gid = 0xffffffffu;
+        record.reserved = 0;
     }
     record.parent_pid = (uint32_t)getpid();
-    /* Each where the other one has to go: the worst that a daemon's descriptors can be numbered. */
+    /* The worst that a daemon's descriptors can be numbered: each where the other one has to go, and the lowest free. */
+    close(STDIN_FILENO);
     int frames = RTW_FD_BROKER, broker = RTW_FD_FRAMES, between = dup(RTW_FD_FRAMES);
     if (dup2(RTW_FD_BROKER, broker) < 0 || dup2(between, frames) < 0) return 6;
     rsp_worker worker = {
