@@ -80,7 +80,8 @@ extension AssembledProvider {
         }
         configuration.egress = settings.egress.map { EgressRule(host: $0.host, port: $0.port) }
         configuration.ownListeners = ownListeners
-        configuration.window = UInt32(provider.inFlight)
+        // A request that timed out holds its slot in the worker until it ends after all; a check needs one as well.
+        configuration.window = UInt32(provider.inFlight) + 16
         configuration.dataBytes = UInt64(provider.limits.memory.bytes)
         configuration.descriptors = UInt32(provider.limits.descriptors)
         configuration.logLines = UInt32(provider.limits.logLinesPerSecond)
