@@ -5,8 +5,8 @@ import PackageDescription
 // CI builds with `--explicit-target-dependency-import-check error`, so an import that is not declared here is refused.
 //
 //   top      runtime-sync                                  runtime-sync-worker (C)
-//   second   Intake  Control  Dispatch  Supervision        CSandbox
-//   first    Credentials  Journal  WorkerProtocol  Settings
+//   second   Intake  Control  Delivery  Supervision        CSandbox
+//   first    Credentials  Journal  WorkerProtocol  Settings  Sockets
 //   ground   EventModel (imports nothing)   CRuntimeSync (the public C header)   CWorkerProtocol (frame numbers)
 //
 // Plugins stand beside the house: they see CRuntimeSync, and the bundled ones RuntimeSyncPlugin, its Swift face.
@@ -32,7 +32,12 @@ let strictC: [CSetting] = [
 
 /// A plugin carries its own Swift runtime: the worker has none, and the target machine needs none.
 let staticRuntime: [SwiftSetting] = strict + [.unsafeFlags(["-static-stdlib"])]
-let staticLink: [LinkerSetting] = [.unsafeFlags(["-static-stdlib"])]
+/// … and shows one symbol, the entry, in every build.
+let staticLink: [LinkerSetting] = [
+    .unsafeFlags(["-static-stdlib", "-Xlinker", "--version-script=\(Context.packageDirectory)/Plugins/exports.map"])
+]
+/// C without Swift's start-up object: nothing of the Swift runtime is wanted (see Sources/runtime-sync-worker/autolink.c).
+let plainC: [LinkerSetting] = [.unsafeFlags(["-nostartfiles"])]
 
 /// Calls of libldap, libcurl and libdispatch that the worker answers in their place (see Sources/runtime-sync-worker).
 let workerExports = ["open", "open64", "connect", "getaddrinfo", "freeaddrinfo"]
@@ -43,6 +48,8 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
@@ -56,12 +63,19 @@ let package = Package(
         .executable(name: "runtime-sync-worker", targets: ["runtime-sync-worker"]),
         .library(name: "LDAPPassword", type: .dynamic, targets: ["LDAPPassword"]),
         .library(name: "WorkforceHTTP", type: .dynamic, targets: ["WorkforceHTTP"]),
+        // Plugins that the tests load
+        .library(name: "Probe", type: .dynamic, targets: ["Probe"]),
+        .library(name: "Puppet", type: .dynamic, targets: ["Puppet"]),
+        .library(name: "WrongABI", type: .dynamic, targets: ["WrongABI"]),
+        .library(name: "NoEntry", type: .dynamic, targets: ["NoEntry"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -80,6 +94,7 @@ let package = Package(
         .target(name: "Journal", dependencies: ["EventModel", grdb, sqlite], swiftSettings: strict),
         .target(
             name: "WorkerProtocol", dependencies: ["EventModel", "CWorkerProtocol", nioCore], swiftSettings: strict),
+        .target(name: "Sockets", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Settings", dependencies: ["EventModel", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
@@ -88,16 +103,19 @@ let package = Package(
         .target(
             name: "Intake",
             dependencies: [
-                "EventModel", "Credentials", "Journal", "Settings", hummingbird, hummingbirdTLS, nioCore, nioPosix,
-                nioHTTP1, logging, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                "EventModel", "Credentials", "Journal", "Sockets", hummingbird, hummingbirdTLS,
+                .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, httpTypes, lifecycle,
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: strict),
         .target(
             name: "Control",
-            dependencies: ["EventModel", hummingbird, httpClient, nioCore, nioPosix, logging],
+            dependencies: [
+                "Sockets", hummingbird, httpClient, httpTypes, nioCore, nioHTTP1, logging, lifecycle,
+            ],
             swiftSettings: strict),
         .target(
-            name: "Dispatch",
+            name: "Delivery",
             dependencies: ["EventModel", "Credentials", "Journal", "WorkerProtocol", nioCore, logging],
             swiftSettings: strict),
         .target(
@@ -105,16 +123,16 @@ let package = Package(
             dependencies: ["EventModel", "WorkerProtocol", "CWorkerProtocol", "CSpawn", nioCore, nioPosix, logging],
             swiftSettings: strict),
         .target(name: "CSpawn", dependencies: ["CWorkerProtocol"], cSettings: strictC),
-        .target(name: "CSandbox", cSettings: strictC),
+        .target(name: "CSandbox", dependencies: ["CWorkerProtocol"], cSettings: strictC),
 
         // Top floor
         .executableTarget(
             name: "runtime-sync",
             dependencies: [
-                "EventModel", "Credentials", "Journal", "Settings", "Intake", "Control", "Dispatch", "Supervision",
-                hummingbird, httpClient, logging, nioCore, nioPosix,
+                "EventModel", "Credentials", "Journal", "Settings", "WorkerProtocol", "Intake", "Control", "Delivery",
+                "Supervision", httpClient, logging, nioCore, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                lifecycle, httpTypes,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -136,13 +154,71 @@ let package = Package(
             name: "WorkforceHTTPManifest", dependencies: ["CRuntimeSync"], path: "Plugins/WorkforceHTTP/Manifest",
             cSettings: strictC),
         .target(
+            name: "LDAPDecisions", dependencies: ["RuntimeSyncPlugin", "CLDAP"],
+            path: "Plugins/LDAPPassword/Decisions", swiftSettings: staticRuntime),
+        .target(
             name: "LDAPPassword",
-            dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CLDAP", "LDAPPasswordManifest"],
+            dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CLDAP", "LDAPPasswordManifest", "LDAPDecisions"],
             path: "Plugins/LDAPPassword/Sources", swiftSettings: staticRuntime, linkerSettings: staticLink),
         .target(
+            name: "WorkforceRequests", dependencies: ["RuntimeSyncPlugin"], path: "Plugins/WorkforceHTTP/Requests",
+            swiftSettings: staticRuntime),
+        .target(
             name: "WorkforceHTTP",
-            dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CCurl", "WorkforceHTTPManifest"],
+            dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CCurl", "WorkforceHTTPManifest", "WorkforceRequests"],
             path: "Plugins/WorkforceHTTP/Sources", swiftSettings: staticRuntime, linkerSettings: staticLink),
+
+        // What the tests stand on: real servers, a host for one plugin, plugins that misbehave
+        .target(name: "TargetServers", dependencies: ["CLDAP"], path: "Tests/TargetServers", swiftSettings: strict),
+        .target(
+            name: "PluginHarness", dependencies: ["CRuntimeSync"], path: "Tests/PluginHarness", swiftSettings: strict),
+        .target(
+            name: "Probe", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Probe", cSettings: strictC,
+            linkerSettings: plainC),
+        .target(
+            name: "Puppet", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Puppet", cSettings: strictC,
+            linkerSettings: plainC),
+        .target(
+            name: "WrongABI", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/WrongABI", cSettings: strictC,
+            linkerSettings: plainC),
+        .target(
+            name: "NoEntry", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/NoEntry", cSettings: strictC,
+            linkerSettings: plainC),
+        .executableTarget(
+            name: "ProbeOutside", dependencies: ["Probe"], path: "Tests/Plugins/ProbeOutside", cSettings: strictC),
+        .executableTarget(
+            name: "StandInDaemon", dependencies: ["CSpawn", "CWorkerProtocol"], path: "Tests/Plugins/StandInDaemon",
+            cSettings: strictC),
+        .target(name: "CSandboxTests", dependencies: ["CSpawn"], path: "Tests/CSandboxTests", cSettings: strictC),
+
+        // Tests
+        .testTarget(name: "EventModelTests", dependencies: ["EventModel"], swiftSettings: strict),
+        .testTarget(
+            name: "CredentialsTests", dependencies: ["Credentials", "EventModel", crypto], swiftSettings: strict),
+        .testTarget(name: "JournalTests", dependencies: ["Journal", "EventModel", grdb], swiftSettings: strict),
+        .testTarget(
+            name: "WorkerProtocolTests", dependencies: ["WorkerProtocol", "CWorkerProtocol", "EventModel", nioCore],
+            swiftSettings: strict),
+        .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),
+        .testTarget(
+            name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
+        .testTarget(
+            name: "SupervisionTests",
+            dependencies: [
+                "Supervision", "WorkerProtocol", "CWorkerProtocol", "CSpawn", "EventModel", nioCore, nioPosix, logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "RuntimeSyncPluginTests", dependencies: ["RuntimeSyncPlugin"], swiftSettings: strict),
+        .testTarget(
+            name: "LDAPDecisionsTests", dependencies: ["LDAPDecisions", "RuntimeSyncPlugin"], swiftSettings: strict),
+        .testTarget(
+            name: "LDAPPasswordTests",
+            dependencies: ["LDAPDecisions", "PluginHarness", "RuntimeSyncPlugin", "TargetServers"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WorkforceHTTPTests",
+            dependencies: ["PluginHarness", "RuntimeSyncPlugin", "TargetServers", "WorkforceRequests"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

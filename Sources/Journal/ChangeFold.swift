@@ -21,6 +21,7 @@ struct ChangeFold {
     private(set) var deadLetters: [DeadLetterChange] = []
     private(set) var dataKeys: [DataKeyChange] = []
     private(set) var fannedOutThrough: Int64?
+    private(set) var foldedThrough: Int64?
     private(set) var endedEvents: [ClosedRange<Int64>] = []
 
     init(_ all: [JournalChanges]) {
@@ -39,6 +40,7 @@ struct ChangeFold {
         deadLetters += changes.deadLetters
         dataKeys += changes.dataKeys
         fannedOutThrough = changes.fannedOutThrough ?? fannedOutThrough
+        foldedThrough = changes.foldedThrough ?? foldedThrough
         endedEvents += changes.endedEvents
     }
 

@@ -4,66 +4,100 @@ public import EventModel
 public struct DeadLetterFilter: Hashable, Sendable {
     public var slot: Int?
     public var subject: Int64?
-    public var outcome: Outcome?
+    public var reason: String?
     /// Those after this delivery, in the order of their events: for the next page.
     public var after: DeliveryID?
     /// Default: 1000.
     public var limit = 1_000
 
     public init() {}
+
+    /// Every dead letter there is.
+    public static var all: Self {
+        var filter = Self()
+        filter.limit = .max
+        return filter
+    }
 }
 
 extension Journal {
     /// Lends every delivery that has not ended to `body`, in the order of events. `body` must not read the journal.
     public func forEachDelivery(_ body: (DeliveryRow) throws -> Void) throws(JournalError) {
         try scans.query("SELECT did, sid, kind, due, attempt, state FROM deliveries ORDER BY did") { row in
-            guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return true }
-            try body(
-                DeliveryRow(
-                    id: DeliveryID(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
-                    due: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)),
-                    state: Int(row.integer(5))))
+            if let delivery = Self.delivery(row) { try body(delivery) }
             return true
         }
     }
 
-    /// The last event whose deliveries have all been made; 0 at first.
-    public func fannedOutThrough() throws(JournalError) -> Int64 {
-        var sequence: Int64 = 0
-        try lookups.query("SELECT value FROM meta WHERE name = ?1", [.text(Meta.fannedOutThrough)]) { row in
-            sequence = row.integer(0)
-            return false
-        }
-        return sequence
+    /// Deliveries that have not ended, in the order of events, at most `limit`.
+    ///
+    /// - Parameter slot: only this provider's; `nil` for all.
+    public func deliveries(slot: Int? = nil, limit: Int) throws(JournalError) -> [DeliveryRow] {
+        try scans.rows(
+            """
+            SELECT did, sid, kind, due, attempt, state FROM deliveries
+            WHERE ?1 IS NULL OR did >> 2 & 1023 = ?1 ORDER BY did LIMIT ?2
+            """, [slot.map { .integer(Int64($0)) } ?? .null, .integer(Int64(limit))], Self.delivery)
+    }
+
+    /// One delivery that has not ended.
+    public func delivery(_ id: DeliveryID) throws(JournalError) -> DeliveryRow? {
+        try lookups.rows(
+            "SELECT did, sid, kind, due, attempt, state FROM deliveries WHERE did = ?1", [.integer(id.rawValue)],
+            Self.delivery
+        ).first
+    }
+
+    private static func delivery(_ row: SQLiteStatement) -> DeliveryRow? {
+        guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
+        return DeliveryRow(
+            id: DeliveryID(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
+            due: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), state: Int(row.integer(5)))
+    }
+
+    /// The last event whose deliveries have all been made, and the last that the subjects' states contain; 0 at first.
+    public func progress() throws(JournalError) -> (fannedOutThrough: Int64, foldedThrough: Int64) {
+        (try sequence(Meta.fannedOutThrough), try sequence(Meta.foldedThrough))
+    }
+
+    private func sequence(_ name: String) throws(JournalError) -> Int64 {
+        try lookups.rows("SELECT value FROM meta WHERE name = ?1", [.text(name)]) { $0.integer(0) }.first ?? 0
     }
 
     /// Dead letters in the order of their events.
     public func deadLetters(_ filter: DeadLetterFilter = DeadLetterFilter()) throws(JournalError) -> [DeadLetter] {
         var conditions = ["did > ?1"]
         var arguments = [ReadConnection.Argument.integer(filter.after?.rawValue ?? .min)]
-        func demand(_ expression: String, _ value: Int64?) {
+        func demand(_ expression: String, _ value: ReadConnection.Argument?) {
             guard let value else { return }
-            arguments.append(.integer(value))
+            arguments.append(value)
             conditions.append("\(expression) = ?\(arguments.count)")
         }
-        demand("did >> 2 & 1023", filter.slot.map(Int64.init))
-        demand("sid", filter.subject)
-        demand("outcome", filter.outcome.map { Int64($0.rawValue) })
+        demand("did >> 2 & 1023", filter.slot.map { .integer(Int64($0)) })
+        demand("sid", filter.subject.map { .integer($0) })
+        demand("reason", filter.reason.map { .text($0) })
         arguments.append(.integer(Int64(filter.limit)))
         return try scans.rows(
             """
-            SELECT did, sid, kind, at, attempt, outcome, detail, key FROM dead_letters
+            SELECT did, sid, kind, at, attempt, reason, detail, key FROM dead_letters
             WHERE \(conditions.joined(separator: " AND ")) ORDER BY did LIMIT ?\(arguments.count)
-            """, arguments
-        ) { row in
-            guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))),
-                let outcome = Outcome(rawValue: UInt32(truncatingIfNeeded: row.integer(5)))
-            else { return nil }
-            return DeadLetter(
-                id: DeliveryID(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
-                at: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), outcome: outcome,
-                detail: row.text(6), generation: Int(row.integer(7)))
-        }
+            """, arguments, Self.deadLetter)
+    }
+
+    /// One dead letter.
+    public func deadLetter(_ id: DeliveryID) throws(JournalError) -> DeadLetter? {
+        try lookups.rows(
+            "SELECT did, sid, kind, at, attempt, reason, detail, key FROM dead_letters WHERE did = ?1",
+            [.integer(id.rawValue)], Self.deadLetter
+        ).first
+    }
+
+    private static func deadLetter(_ row: SQLiteStatement) -> DeadLetter? {
+        guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
+        return DeadLetter(
+            id: DeliveryID(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
+            at: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), reason: row.text(5),
+            detail: row.text(6), generation: Int(row.integer(7)))
     }
 
     /// The counters that outlive restarts.

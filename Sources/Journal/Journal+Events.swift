@@ -21,6 +21,7 @@ public struct StoredEventID: Sendable {
     public var id: String
     public var mac: Hash128
     public var received: Timestamp
+    public var source: String
 }
 
 extension Journal {
@@ -46,13 +47,44 @@ extension Journal {
             [.integer(sequence), .integer(Int64(limit))], Self.event)
     }
 
+    /// Lends every event after a number to `body`, oldest first. `body` may look things up, but must not scan.
+    public func forEachEvent(
+        after sequence: Int64, _ body: (StoredEvent) throws -> Void
+    ) throws(JournalError) {
+        try scans.query("\(Self.columns) WHERE events.seq > ?1 ORDER BY events.seq", [.integer(sequence)]) { row in
+            if let event = Self.event(row) { try body(event) }
+            return true
+        }
+    }
+
+    /// The oldest events that nobody needs any more: received before a moment, up to a number, without a delivery or a
+    /// dead letter. At most `atMost` in a row; `nil` if the oldest event is still needed.
+    public func retirableEvents(
+        before moment: Timestamp, through last: Int64, atMost: Int
+    ) throws(JournalError) -> ClosedRange<Int64>? {
+        var range: ClosedRange<Int64>?
+        try lookups.query(
+            """
+            SELECT seq, received,
+                EXISTS (SELECT 1 FROM deliveries WHERE did BETWEEN seq << 12 AND (seq << 12) + 4095)
+                OR EXISTS (SELECT 1 FROM dead_letters WHERE did BETWEEN seq << 12 AND (seq << 12) + 4095)
+            FROM events WHERE seq <= ?1 ORDER BY seq LIMIT ?2
+            """, [.integer(last), .integer(Int64(atMost))]
+        ) { row in
+            guard row.integer(1) < moment.milliseconds, row.integer(2) == 0 else { return false }
+            range = (range?.lowerBound ?? row.integer(0))...row.integer(0)
+            return true
+        }
+        return range
+    }
+
     /// Lends every event's id and hash to `body`, oldest first. `body` must not read the journal.
     public func forEachEventID(_ body: (StoredEventID) throws -> Void) throws(JournalError) {
-        try scans.query("SELECT seq, id, mac, received FROM events ORDER BY seq") { row in
+        try scans.query("SELECT seq, id, mac, received, source FROM events ORDER BY seq") { row in
             try body(
                 StoredEventID(
                     sequence: row.integer(0), id: row.text(1), mac: row.hash(2),
-                    received: Timestamp(milliseconds: row.integer(3))))
+                    received: Timestamp(milliseconds: row.integer(3)), source: row.text(4)))
             return true
         }
     }

@@ -18,7 +18,10 @@ public struct JournalChanges: Sendable {
     public var dataKeys: [DataKeyChange] = []
     /// The last event whose deliveries have all been made.
     public var fannedOutThrough: Int64?
-    /// Events that nobody needs any more, with what secrets they have left. The newest event of all always stays: it holds the place of the sequence.
+    /// The last event that the subjects' states contain.
+    public var foldedThrough: Int64?
+    /// Events that nobody needs any more, with what secrets they have left. The newest event of all always stays: it
+    /// holds the place of the sequence.
     public var endedEvents: [ClosedRange<Int64>] = []
     /// Called on the writer's thread when the changes are committed; must return soon.
     public var onCommit: (@Sendable (CommittedChanges) -> Void)?
@@ -28,7 +31,7 @@ public struct JournalChanges: Sendable {
     /// How much writing it is, roughly, in rows.
     var weight: Int {
         deliveries.count + erasedSecrets.count + subjects.count + bindings.count + deadLetters.count + counters.count
-            + dataKeys.count + endedEvents.count + (fannedOutThrough == nil ? 0 : 1)
+            + dataKeys.count + endedEvents.count + (fannedOutThrough == nil ? 0 : 1) + (foldedThrough == nil ? 0 : 1)
     }
 }
 
@@ -127,15 +130,15 @@ public struct DeadLetter: Hashable, Sendable {
     public var at: Timestamp
     /// Attempts made.
     public var attempt: Int
-    /// How the last one ended.
-    public var outcome: Outcome
+    /// How the last one ended: an outcome's name, or the dispatcher's own word.
+    public var reason: String
     /// The target's own words, redacted.
     public var detail: String
     /// Which idempotency key it had: 0 at first, one more for each manual retry.
     public var generation: Int
 
     public init(
-        id: DeliveryID, subject: Int64, kind: EventKind, at: Timestamp, attempt: Int, outcome: Outcome,
+        id: DeliveryID, subject: Int64, kind: EventKind, at: Timestamp, attempt: Int, reason: String,
         detail: String, generation: Int = 0
     ) {
         self.id = id
@@ -143,7 +146,7 @@ public struct DeadLetter: Hashable, Sendable {
         self.kind = kind
         self.at = at
         self.attempt = attempt
-        self.outcome = outcome
+        self.reason = reason
         self.detail = detail
         self.generation = generation
     }

@@ -1,3 +1,4 @@
+internal import EventModel
 internal import GRDB
 internal import Glibc
 
@@ -45,7 +46,7 @@ extension JournalError: CustomStringConvertible {
         case .database(let path, let code, let reason):
             "journal: \(path): \(reason) (SQLite result \(code))"
         case .tooManyProviders:
-            "journal: all \(DeliveryID.slots.count) provider slots are taken"
+            "journal: all \(DeliveryID.maximumSlot + 1) provider slots are taken"
         case .closed:
             "journal: it was closed"
         }

@@ -41,7 +41,7 @@ enum Schema {
                         attempt INTEGER NOT NULL, state INTEGER NOT NULL);
                     CREATE TABLE dead_letters(
                         did INTEGER PRIMARY KEY, sid INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
-                        attempt INTEGER NOT NULL, outcome INTEGER NOT NULL, detail TEXT NOT NULL,
+                        attempt INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
                         key INTEGER NOT NULL);
 
                     CREATE TABLE subjects(sid INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, state BLOB NOT NULL);

@@ -88,11 +88,8 @@ struct Statements {
             count.bind(amount, at: 3)
             try count.run()
         }
-        if let sequence = changes.fannedOutThrough {
-            noteMeta.bind(Meta.fannedOutThrough, at: 1)
-            noteMeta.bind(sequence, at: 2)
-            try noteMeta.run()
-        }
+        try note(changes.fannedOutThrough, Meta.fannedOutThrough)
+        try note(changes.foldedThrough, Meta.foldedThrough)
         for range in changes.endedEvents where range.lowerBound < newest {
             for statement in [endEvents, eraseSecrets] {
                 statement.bind(range.lowerBound, at: 1)
@@ -101,6 +98,13 @@ struct Statements {
             }
         }
         return try changes.bindings.compactMap(apply)
+    }
+
+    private func note(_ sequence: Int64?, _ name: String) throws {
+        guard let sequence else { return }
+        noteMeta.bind(name, at: 1)
+        noteMeta.bind(sequence, at: 2)
+        try noteMeta.run()
     }
 
     /// Bytes in use.
@@ -172,7 +176,7 @@ struct Statements {
             putDeadLetter.bind(Int64(letter.kind.rawValue), at: 3)
             putDeadLetter.bind(letter.at.milliseconds, at: 4)
             putDeadLetter.bind(Int64(letter.attempt), at: 5)
-            putDeadLetter.bind(Int64(letter.outcome.rawValue), at: 6)
+            putDeadLetter.bind(letter.reason, at: 6)
             putDeadLetter.bind(letter.detail, at: 7)
             putDeadLetter.bind(Int64(letter.generation), at: 8)
             try putDeadLetter.run()
@@ -200,4 +204,5 @@ struct Statements {
 /// The names of table `meta`.
 enum Meta {
     static let fannedOutThrough = "fanned out through"
+    static let foldedThrough = "folded through"
 }

@@ -43,7 +43,7 @@ public struct Delivery: ~Copyable {
     public var attributes: [UInt8] { raw.pointee.attributes.array }
 
     /// Lends the secret's bytes, UTF-8; empty if there is none.
-    public func withSecret<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    public func withSecret<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         try body(UnsafeRawBufferPointer(start: raw.pointee.secret.data, count: raw.pointee.secret.size))
     }
 }

@@ -19,7 +19,7 @@ public enum LogLevel: UInt32, Sendable {
 }
 
 /// The answer to a request.
-public struct Completion: Sendable {
+public struct Completion: Sendable, Equatable {
     /// How it ended.
     public var outcome: Outcome
     /// Not to be tried again before; milliseconds; 0 leaves it to the host. Only with ``Outcome/retry``.

@@ -13,6 +13,23 @@ public struct SecretBuffer: ~Copyable, @unchecked Sendable {  // sole owner of m
         bytes[secret.count] = 0
     }
 
+    /// Makes a secret of `count` bytes in place, so that it has no copy elsewhere.
+    ///
+    /// - Parameters:
+    ///   - count: how many bytes it has.
+    ///   - fill: writes them; the buffer it gets holds zeros.
+    public init(count: Int, filling fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+        bytes = .allocate(byteCount: count + 1, alignment: 1)
+        bytes.initializeMemory(as: UInt8.self, repeating: 0)
+        do {
+            try fill(UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]))
+        } catch {
+            bytes.wipe()
+            bytes.deallocate()
+            throw error
+        }
+    }
+
     /// Reads a whole file from its beginning, without its trailing line feeds.
     ///
     /// - Returns: `nil` if it cannot be read or holds more than 64 KiB; `errno` says why.
@@ -50,7 +67,9 @@ public struct SecretBuffer: ~Copyable, @unchecked Sendable {  // sole owner of m
     public var count: Int { bytes.count - 1 }
 
     /// Lends the bytes, without the NUL that follows them.
-    public borrowing func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    public borrowing func withUnsafeBytes<R: ~Copyable, E: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(E) -> R
+    ) throws(E) -> R {
         try body(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
     }
 }

@@ -72,7 +72,7 @@ typedef enum rtw_stage {
 typedef enum rtw_layer {
     RTW_LAYER_LIMITS = 1,        /* rlimits */
     RTW_LAYER_NO_NEW_PRIVS = 2,
-    RTW_LAYER_CAPABILITIES = 4,  /* none left, bounding set empty */
+    RTW_LAYER_CAPABILITIES = 4,  /* none left; the bounding set is empty too if the daemon had the right to empty it */
     RTW_LAYER_LANDLOCK = 8,
     RTW_LAYER_SECCOMP = 16,
     RTW_LAYER_MDWE = 32,         /* PR_SET_MDWE, kernel 6.3 and later */
@@ -84,7 +84,8 @@ typedef struct rtw_lockdown {
     uint32_t size;             /* sizeof(rtw_lockdown) */
     uint32_t parent_pid;       /* who must still be the parent after PDEATHSIG is set */
     uint32_t best_effort;      /* 1 = go on without layers that the kernel does not have */
-    uint32_t landlock_abi_cap; /* use at most this Landlock ABI; 0 = the kernel's own (a test switch) */
+    uint32_t landlock_abi_cap; /* use at most this Landlock ABI; 0 = the kernel's own; 0xffffffff = do as on a kernel
+                                  without Landlock (a test switch) */
     uint32_t uid, gid;         /* change to these when started as root; 0xffffffff = stay */
     uint32_t file_count;       /* descriptors from RTW_FD_FIRST_FILE on */
     uint32_t max_descriptors;  /* RLIMIT_NOFILE */
@@ -111,14 +112,16 @@ typedef struct rtw_broker_request {
     char host[RTW_HOST_MAX];          /* RESOLVE: NUL-terminated */
 } rtw_broker_request;
 
+typedef struct rtw_broker_address {
+    uint32_t size;
+    uint8_t address[28]; /* sockaddr_in or sockaddr_in6, port 0 */
+} rtw_broker_address;
+
 typedef struct rtw_broker_answer {
     uint32_t id;
     int32_t error;     /* RESOLVE: an EAI_ value; CONNECT: an errno (EINPROGRESS included); 0 = done */
     uint32_t count;    /* RESOLVE: addresses that follow */
-    struct {
-        uint32_t size;
-        uint8_t address[28]; /* sockaddr_in or sockaddr_in6, port 0 */
-    } addresses[RTW_ADDRESSES_MAX];
+    rtw_broker_address addresses[RTW_ADDRESSES_MAX];
 } rtw_broker_answer;
 
 #endif

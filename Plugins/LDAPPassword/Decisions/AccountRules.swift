@@ -1,0 +1,109 @@
+internal import RuntimeSyncPlugin
+
+/// Which question finds a subject's account in the directory.
+package struct AccountQuery: Hashable, Sendable {
+    package enum Scope: Hashable, Sendable {
+        case base, subtree
+    }
+
+    package let base: String
+    package let scope: Scope
+    package let filter: String
+
+    package init(base: String, scope: Scope, filter: String) {
+        self.base = base
+        self.scope = scope
+        self.filter = filter
+    }
+}
+
+/// How accounts are found, told apart and protected: the settings `base`, `account_dn` or `account_filter`, `protect`
+/// and `stable_id`.
+package struct AccountRules: Sendable {
+    private enum Finding: Sendable {
+        case byName(Template)
+        case byFilter(Template)
+    }
+
+    /// A DN, as written.
+    package let base: String
+    let baseName: DistinguishedName
+    private let finding: Finding
+    /// A filter; entries that match it are refused.
+    package let protect: String?
+    /// Attributes that may name an entry for ever; the first that the entry has counts.
+    package let stableIDs: [String]
+    /// `stable_id` was written: an entry without it is not written to.
+    let requiresStableID: Bool
+
+    init(_ written: WrittenSettings) throws(StartError) {
+        base = try written.needed("base")
+        guard !base.isEmpty, let baseName = DistinguishedName(base) else {
+            throw StartError("base: \"\(base)\" is not a DN such as ou=people,dc=example,dc=org")
+        }
+        self.baseName = baseName
+        switch (try written.text("account_dn"), try written.text("account_filter")) {
+        case (let name?, nil):
+            let template = try Template(name, key: "account_dn")
+            guard let sample = try? template.filled(with: .sample), let sampleName = DistinguishedName(sample) else {
+                throw StartError("account_dn: \"\(name)\" is not a DN such as uid={{externalId}},\(base)")
+            }
+            guard sampleName.isStrictlyBelow(baseName) else {
+                throw StartError("account_dn: \"\(name)\" does not lie below base, \(base)")
+            }
+            finding = .byName(template)
+        case (nil, let filter?):
+            let template = try Template(filter, key: "account_filter")
+            guard let sample = try? template.filled(with: .sample), isFilter(sample) else {
+                throw StartError(
+                    "account_filter: \"\(filter)\" is not a filter such as (employeeNumber={{externalId}})")
+            }
+            finding = .byFilter(template)
+        default:
+            throw StartError("account_dn, account_filter: exactly one of them is needed to find an account")
+        }
+        protect = try written.text("protect")
+        if let protect, !isFilter(protect) {
+            throw StartError("protect: \"\(protect)\" is not a filter such as (memberOf=cn=admins,dc=example,dc=org)")
+        }
+        let stableID = try written.text("stable_id")
+        stableIDs = stableID.map { [$0] } ?? ["entryUUID", "nsUniqueId", "objectGUID"]
+        requiresStableID = stableID != nil
+    }
+
+    /// The question that finds the account of a subject, or why there is none to ask.
+    package func query(for names: SubjectNames) throws(Refusal) -> AccountQuery {
+        do {
+            switch finding {
+            case .byName(let template):
+                let text = try template.filled(with: names)
+                guard let name = DistinguishedName(text), name.isStrictlyBelow(baseName) else {
+                    throw Refusal("the account's DN, \(text), does not lie below \(base)")
+                }
+                return AccountQuery(base: text, scope: .base, filter: "(objectClass=*)")
+            case .byFilter(let template):
+                return AccountQuery(base: base, scope: .subtree, filter: try template.filled(with: names))
+            }
+        } catch let missing as MissingValue {
+            throw Refusal("the subject has no \(missing.variable.rawValue), which finding the account needs")
+        } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw Refusal("\(error)")
+        }
+    }
+}
+
+/// Why a request can never succeed, decided here and not by the server.
+package struct Refusal: Error, Equatable {
+    package let reason: String
+
+    package init(_ reason: String) {
+        self.reason = reason
+    }
+}
+
+extension SubjectNames {
+    /// Stands in for a subject when a template is checked at start.
+    fileprivate static let sample = SubjectNames(externalID: "x", username: "x", userID: "x", email: "x")
+}

@@ -1,0 +1,15 @@
+internal import CLDAP
+
+/// Whether `text` is an LDAP filter (RFC 4515), as libldap reads it.
+func isFilter(_ text: String) -> Bool {
+    guard !text.utf8.contains(0), text.first == "(" else { return false }
+    var handle: OpaquePointer?
+    guard ldap_create(&handle) == LDAP_SUCCESS, let handle else { return false }
+    defer { ldap_destroy(handle) }
+    // The one public call that encodes a filter without sending it.
+    var filter = Array(text.utf8CString)
+    var value = berval()
+    guard ldap_create_assertion_control_value(handle, &filter, &value) == LDAP_SUCCESS else { return false }
+    ldap_memfree(value.bv_val)
+    return true
+}

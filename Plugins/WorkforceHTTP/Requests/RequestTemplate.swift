@@ -1,0 +1,125 @@
+package import RuntimeSyncPlugin
+
+/// How one kind of event is put as a request to the target.
+package struct RequestTemplate: Sendable, Equatable {
+    package let method: String
+    package let path: PathTemplate
+    package let headers: [HeaderTemplate]
+    package let body: BodyTemplate?
+    /// Whether a placeholder looks into the event; it is not parsed otherwise.
+    package let needsEvent: Bool
+    /// Whether a placeholder looks into the attributes.
+    package let needsAttributes: Bool
+
+    package static let methods = ["POST", "PUT", "PATCH", "DELETE"]
+
+    /// - Parameters:
+    ///   - json: `{"method": …, "path": …, "headers": {…}, "body": …}`; headers and body may be left out.
+    ///   - place: the settings key it stands at, for the error.
+    ///   - common: headers of every request; one of this template with the same name stands in its place.
+    package init(_ json: JSON, at place: String, common: [HeaderTemplate] = []) throws(StartError) {
+        var reader = try SettingsReader(json, at: place)
+        guard let method = try reader.string("method"), Self.methods.contains(method) else {
+            throw StartError("\(place).method: accepted are \(Self.methods.joined(separator: ", "))")
+        }
+        guard let path = try reader.string("path") else {
+            throw StartError("\(place).path: needed, such as /users/{{externalId}}")
+        }
+        self.method = method
+        self.path = try PathTemplate(path, at: "\(place).path")
+        let own = try reader.headers("headers")
+        let names = Set(own.map { $0.name.lowercased() })
+        headers = common.filter { !names.contains($0.name.lowercased()) } + own + [.idempotencyKey]
+        body =
+            switch reader.value("body") {
+            case nil, .null?: nil
+            case let body?: try BodyTemplate(body, at: "\(place).body")
+            }
+        try reader.finish()
+        let placeholders = self.path.placeholders + headers.flatMap(\.placeholders) + (body?.placeholders ?? [])
+        needsEvent = placeholders.contains(where: \.needsEvent)
+        needsAttributes = placeholders.contains(where: \.needsAttributes)
+    }
+
+    /// Whether a request made of this carries the password, if there is one.
+    package var carriesSecret: Bool {
+        body?.placeholders.contains { $0.source == .secret } ?? false
+    }
+
+    /// Fills everything in.
+    ///
+    /// - Parameters:
+    ///   - values: what the delivery has.
+    ///   - secret: the password's bytes, UTF-8; empty if there is none.
+    package func filled(
+        with values: RequestValues, secret: UnsafeRawBufferPointer
+    ) throws(Unrenderable) -> FilledRequest {
+        var lines: [HeaderLine] = []
+        for header in headers {
+            guard let value = try header.filled(with: values) else { continue }
+            lines.append(HeaderLine(name: header.name, value: value))
+        }
+        if body != nil, !lines.contains(where: { $0.name.lowercased() == "content-type" }) {
+            lines.append(HeaderLine(name: "Content-Type", value: "application/json"))
+        }
+        let path = try path.filled(with: values)
+        guard let body else { return FilledRequest(method: method, path: path, headers: lines, body: nil) }
+        return FilledRequest(
+            method: method, path: path, headers: lines, body: try body.filled(with: values, secret: secret))
+    }
+}
+
+/// A header as it is sent.
+package struct HeaderLine: Sendable, Equatable {
+    package let name: String
+    package let value: String
+
+    package init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// A request as it is sent, below `base_url`.
+package struct FilledRequest: ~Copyable, Sendable {
+    package let method: String
+    package let path: String
+    package let headers: [HeaderLine]
+    package let body: SecretBuffer?
+
+    package init(method: String, path: String, headers: [HeaderLine], body: consuming SecretBuffer?) {
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+    }
+}
+
+extension RequestTemplate {
+    /// What is sent for the kinds that the settings do not mention. Kept the same as the manifest's defaults by a test.
+    package static let defaults = """
+        {
+          "password.updated": {
+            "method": "PUT", "path": "/users/{{externalId}}/password",
+            "body": {"password": "{{secret}}", "temporary": "{{temporary}}"}
+          },
+          "profile.updated": {
+            "method": "PATCH", "path": "/users/{{externalId}}", "body": {"attributes": "{{attributes}}"}
+          },
+          "user.created": {
+            "method": "PUT", "path": "/users/{{externalId}}",
+            "body": {"username": "{{username}}", "enabled": true, "attributes": "{{attributes?}}"}
+          },
+          "user.renamed": {
+            "method": "PATCH", "path": "/users/{{externalId}}", "body": {"username": "{{username}}"}
+          },
+          "user.disabled": {"method": "PATCH", "path": "/users/{{externalId}}", "body": {"enabled": false}},
+          "user.deleted": {"method": "DELETE", "path": "/users/{{externalId}}", "body": null},
+          "login.succeeded": {"method": "POST", "path": "/events", "body": "{{event}}"},
+          "login.failed": {"method": "POST", "path": "/events", "body": "{{event}}"},
+          "logout": {"method": "POST", "path": "/events", "body": "{{event}}"},
+          "event": {"method": "POST", "path": "/events", "body": "{{event}}"},
+          "default": {"method": "POST", "path": "/events", "body": "{{event}}"}
+        }
+        """
+}

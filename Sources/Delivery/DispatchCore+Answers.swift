@@ -1,0 +1,264 @@
+internal import EventModel
+internal import Journal
+internal import Logging
+internal import NIOCore
+internal import WorkerProtocol
+
+// From an answer, or its absence, to what becomes of a delivery.
+extension DispatchCore {
+    /// A worker is ready to take requests.
+    func portReady(_ port: any ProviderPort, generation: Int, slot: Int, now: Timestamp) {
+        guard let index = index(ofSlot: slot) else { return }
+        portLost(generation: providers[index].generation, slot: slot, reason: "replaced", now: now)
+        providers[index].port = port
+        providers[index].generation = generation
+    }
+
+    /// A worker is gone: what it had not answered may or may not have been carried out.
+    func portLost(generation: Int, slot: Int, reason: String, now: Timestamp) {
+        guard let index = index(ofSlot: slot), providers[index].generation == generation else { return }
+        providers[index].port = nil
+        providers[index].check = nil
+        providers[index].silences = 0
+        providers[index].gate.workerLost(now: now)
+        let flights = providers[index].inFlight.values
+        providers[index].inFlight = [:]
+        for flight in flights.sorted(by: { $0.ticket.key < $1.ticket.key }) {
+            settle(flight, Completion(.unknown, detail: "the worker ended: \(reason)"), provider: index, now: now)
+        }
+    }
+
+    /// Answers of a worker.
+    func answered(_ answers: [(id: UInt64, Completion)], generation: Int, slot: Int, now: Timestamp) {
+        guard let index = index(ofSlot: slot), providers[index].generation == generation else { return }
+        for (id, completion) in answers {
+            if providers[index].check == id {
+                checkAnswered(completion, provider: index, now: now)
+            } else if let flight = providers[index].inFlight.removeValue(forKey: id) {
+                providers[index].silences = 0
+                settle(flight, completion, provider: index, now: now)
+            } else {
+                providers[index].strays += 1
+            }
+        }
+    }
+
+    private func checkAnswered(_ completion: Completion, provider index: Int, now: Timestamp) {
+        providers[index].check = nil
+        if completion.outcome == .delivered {
+            reopen(index, now: now)
+        } else {
+            providers[index].gate.checkFailed(
+                reason: "\(completion.outcome.name): \(completion.detail)", now: now, using: &random)
+        }
+    }
+
+    /// A request that nobody answers is first cancelled, then counted as unknown; a plugin that stays silent is ended.
+    func watchDeadlines(now: Timestamp) {
+        for index in providers.indices {
+            if providers[index].check != nil, now >= providers[index].checkDeadline {
+                providers[index].check = nil
+                providers[index].gate.checkFailed(reason: "the check was not answered", now: now, using: &random)
+            }
+            var frames = ByteBuffer()
+            for (id, flight) in providers[index].inFlight where now >= flight.deadline {
+                if !flight.isCancelled {
+                    frames.writeCancelFrame(id: id)
+                    providers[index].inFlight[id]?.isCancelled = true
+                    providers[index].inFlight[id]?.deadline = now + Self.cancelGrace
+                } else {
+                    providers[index].inFlight[id] = nil
+                    providers[index].silences += 1
+                    settle(
+                        flight, Completion(.unknown, detail: "the plugin did not answer in time"), provider: index,
+                        now: now)
+                }
+            }
+            guard let port = providers[index].port else { continue }
+            if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }
+            if providers[index].silences >= Self.toleratedSilences {
+                providers[index].silences = 0
+                port.restart(reason: "\(Self.toleratedSilences) requests in a row were not answered")
+            }
+        }
+    }
+
+    /// How long a plugin has to end a request that was cancelled; milliseconds.
+    private static let cancelGrace: Int64 = 5_000
+    private static let toleratedSilences = 3
+
+    private func settle(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) {
+        do {
+            switch flight.purpose {
+            case .locate where completion.outcome == .delivered:
+                try located(flight, completion, provider: index, now: now)
+            case .locate:
+                releaseClaims(of: flight, provider: index)
+                // Nothing was written: an ambiguous search is just one to repeat.
+                var completion = completion
+                if completion.outcome == .unknown { completion.outcome = .retry }
+                try conclude(flight, completion, provider: index, now: now)
+            case .deliver:
+                releaseClaims(of: flight, provider: index)
+                try conclude(flight, completion, provider: index, now: now)
+            }
+        } catch {
+            log(.error, "answer not usable", flight.ticket, provider: index, ["error": "\(error)"])
+            putBack(flight.ticket, provider: index, after: 5_000, counts: false, now: now)
+        }
+    }
+
+    /// The account was found. If nobody else has it, the delivery goes there.
+    private func located(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
+        var flight = flight
+        let route = providers[index].route
+        guard let account = completion.account ?? flight.externalID else {
+            releaseClaims(of: flight, provider: index)
+            return bury(
+                flight.ticket, provider: index, reason: "refused",
+                detail: "the plugin found an account but did not say which", now: now)
+        }
+        if let owner = try bindings.owner(slot: route.slot, account: account), owner != flight.ticket.subject {
+            releaseClaims(of: flight, provider: index)
+            return bury(
+                flight.ticket, provider: index, reason: "refused",
+                detail: "the account belongs to another subject (number \(owner))", now: now)
+        }
+        guard bindings.claim(slot: route.slot, account: account, for: flight.ticket.subject) else {
+            releaseClaims(of: flight, provider: index)
+            return putBack(flight.ticket, provider: index, after: 1_000, counts: false, now: now)
+        }
+        guard let event = try load(flight.ticket), let port = providers[index].port else {
+            releaseClaims(of: flight, provider: index)
+            return putBack(flight.ticket, provider: index, after: 0, counts: false, now: now)
+        }
+        flight.account = account
+        flight.purpose = .deliver
+        flight.deadline = now + route.deadline
+        var frames = ByteBuffer()
+        try write(&flight, event: event, provider: index, frames: &frames)
+        port.send(frames, generation: providers[index].generation)
+    }
+
+    private func releaseClaims(of flight: Flight, provider index: Int) {
+        guard !flight.isBound, let externalID = flight.externalID else { return }
+        let slot = providers[index].route.slot
+        bindings.release(slot: slot, account: "external:\(externalID)", of: flight.ticket.subject)
+        if let account = flight.account { bindings.release(slot: slot, account: account, of: flight.ticket.subject) }
+    }
+
+    private func conclude(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
+        let ticket = flight.ticket
+        switch completion.outcome {
+        case .delivered, .refused, .absent: reopen(index, now: now)
+        case .retry, .misconfigured, .unknown:
+            let didShut = providers[index].gate.trouble(
+                completion.outcome, subject: ticket.subject,
+                reason: "\(completion.outcome.name): \(completion.detail)", now: now, using: &random)
+            if didShut {
+                log(
+                    .warning, "provider held back", ticket, provider: index,
+                    ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)"])
+            }
+        }
+        let disposition = providers[index].route.disposition.decide(
+            completion, kind: ticket.kind, deliveryClass: ticket.key.deliveryClass, attempt: ticket.attempt,
+            using: &random)
+        switch disposition {
+        case .delivered:
+            guard try pin(flight, completion, provider: index, now: now) else { return }
+            log(.debug, "delivered", ticket, provider: index, [:])
+            finish(ticket, provider: index, as: "delivered", now: now)
+        case .dead:
+            bury(ticket, provider: index, reason: completion.outcome.name, detail: completion.detail, now: now)
+        case .retry(let wait):
+            log(
+                .info, "delivery will be retried", ticket, provider: index,
+                ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)", "after.ms": "\(wait)"])
+            putBack(ticket, provider: index, after: wait, counts: true, now: now)
+        case .awaitAccount(let wait):
+            log(.info, "delivery waits for its account", ticket, provider: index, ["after.ms": "\(wait)"])
+            putBack(ticket, provider: index, after: wait, counts: true, forAccount: true, now: now)
+        case .awaitProvider:
+            putBack(ticket, provider: index, after: 0, counts: false, now: now)
+        }
+    }
+
+    /// Pins the account at the first success; lets it go when the account is deleted.
+    ///
+    /// - Returns: `false` if the account turned out to be somebody else's; the delivery is a dead letter then.
+    private func pin(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws -> Bool {
+        let slot = providers[index].route.slot
+        let subject = flight.ticket.subject
+        guard flight.ticket.key.deliveryClass != .notification else { return true }
+        if flight.ticket.kind == .userDeleted {
+            try bindings.unbind(slot: slot, subject: subject, now: now, changes: &changes)
+            return true
+        }
+        guard !flight.isBound, let account = completion.account ?? flight.account ?? flight.externalID else {
+            return true
+        }
+        if let owner = try bindings.owner(slot: slot, account: account), owner != subject {
+            bury(
+                flight.ticket, provider: index, reason: "conflict",
+                detail: "written, but the account belongs to another subject (number \(owner))", now: now)
+            return false
+        }
+        bindings.bind(
+            slot: slot, subject: subject, to: BoundAccount(account: account, externalID: flight.externalID), now: now,
+            changes: &changes)
+        return true
+    }
+
+    // MARK: Ends
+
+    /// A delivery in flight is over.
+    func finish(_ ticket: LaneTable.Ticket, provider index: Int, as name: String, now: Timestamp) {
+        providers[index].lanes.finish(ticket, now: now)
+        end(ticket.key, as: name, provider: index)
+    }
+
+    /// A delivery in flight goes back to wait, unless a newer one does.
+    func putBack(
+        _ ticket: LaneTable.Ticket, provider index: Int, after wait: Int64, counts: Bool, forAccount: Bool = false,
+        now: Timestamp
+    ) {
+        let due = now + wait
+        let waits = providers[index].lanes.wait(
+            ticket, due: due, attemptCounts: counts, forAccount: forAccount, now: now)
+        guard waits else { return end(ticket.key, as: "superseded", provider: index) }
+        changes.deliveries.append(
+            .update(ticket.key, due: due, attempt: counts ? ticket.attempt : ticket.attempt - 1, state: 0))
+    }
+
+    /// A delivery in flight ends badly, and is kept for people to look at.
+    func bury(_ ticket: LaneTable.Ticket, provider index: Int, reason: String, detail: String, now: Timestamp) {
+        log(
+            .warning, "delivery is a dead letter", ticket, provider: index,
+            ["reason": "\(reason)", "detail": "\(detail)"])
+        changes.deadLetters.append(
+            .put(
+                DeadLetter(
+                    id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
+                    reason: reason, detail: detail, generation: manualRetries.removeValue(forKey: ticket.key) ?? 0)))
+        providers[index].lanes.finish(ticket, now: now)
+        // The password stays for a retry by hand, unless a newer one was accepted meanwhile.
+        let mark = try? subjects.state(ticket.subject, now: now)?.marks[.credential]
+        let keepsSecret = ticket.key.deliveryClass == .credential && mark?.receipt == ticket.key.sequence
+        end(ticket.key, as: "dead", provider: index, keepsSecret: keepsSecret)
+        if keepsSecret { deadSecrets[ticket.subject, default: []].insert(ticket.key) }
+    }
+
+    func log(
+        _ level: Logger.Level, _ message: Logger.Message, _ ticket: LaneTable.Ticket, provider index: Int,
+        _ more: Logger.Metadata
+    ) {
+        logger.log(
+            level: level, message,
+            metadata: more.merging([
+                "delivery": "\(ticket.key.rawValue)", "event.seq": "\(ticket.key.sequence)",
+                "provider": "\(providers[index].route.name)", "kind": "\(ticket.kind.name)",
+                "subject": "\(ticket.subject)", "attempt": "\(ticket.attempt)",
+            ]) { first, _ in first })
+    }
+}

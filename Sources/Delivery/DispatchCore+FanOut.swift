@@ -1,0 +1,128 @@
+internal import EventModel
+internal import Journal
+internal import Logging
+
+// From an event to deliveries.
+extension DispatchCore {
+    /// Events that are on disk.
+    func committed(_ events: [CommittedEvent], now: Timestamp) throws {
+        for event in events {
+            guard let header = event.record.context as? EventHeader else {
+                preconditionFailure("the intake gives every event's header along")
+            }
+            hot.insert(event, header: header)
+            try fanOut(
+                header, sequence: event.sequence, received: event.record.received,
+                hasStoredSecret: event.record.secret != nil, now: now)
+        }
+    }
+
+    /// Decides for every provider whether the event goes there, and queues the deliveries.
+    func fanOut(
+        _ header: EventHeader, sequence: Int64, received: Timestamp, hasStoredSecret: Bool, now: Timestamp
+    ) throws {
+        let version = header.version(received: received, receipt: sequence)
+        var subject: Int64 = 0
+        if let key = header.subject {
+            subject = try subjects.number(of: key, now: now, changes: &changes)
+            _ = try subjects.update(subject, now: now) { $0.learn(header.facts, version: version) }
+        }
+        for (deliveryClass, kind) in header.states {
+            try fanOut(
+                kind, deliveryClass, header: header, subject: subject, version: version, sequence: sequence, now: now)
+        }
+        if hasStoredSecret, secretUses[sequence] == nil {
+            changes.erasedSecrets.append(sequence)
+            hot.forgetSecret(of: sequence)
+        }
+        fannedOutThrough = sequence
+        changes.fannedOutThrough = sequence
+    }
+
+    private func fanOut(
+        _ kind: EventKind, _ deliveryClass: DeliveryClass, header: EventHeader, subject: Int64, version: Version,
+        sequence: Int64, now: Timestamp
+    ) throws {
+        let acceptance: SubjectState.Acceptance =
+            subject == 0
+            ? .newest(approximately: false)
+            : try subjects.update(subject, now: now) {
+                $0.accept(deliveryClass, hasSecret: header.hasSecret, version: version)
+            } ?? .outdated
+        if acceptance == .newest(approximately: true) {
+            logger.notice(
+                "order approximate",
+                metadata: ["event.id": "\(header.id)", "event.kind": "\(kind.name)", "subject": "\(subject)"])
+        }
+        if deliveryClass == .credential, case .newest = acceptance {
+            // A newer password ends older ones, those of dead letters included.
+            for key in deadSecrets[subject] ?? [] { endDeadSecret(key, of: subject) }
+        }
+        let facts = subject == 0 ? nil : try subjects.state(subject, now: now)?.facts
+        for index in providers.indices {
+            let route = providers[index].route
+            count("made", provider: index)
+            if acceptance == .notCaptured {
+                count("skipped:\(SkipReason.notCaptured.rawValue)", provider: index)
+                continue
+            }
+            let isBound = try kind == .userDeleted && bindings.account(slot: route.slot, subject: subject) != nil
+            switch route.targeting.decide(kind, facts: facts, isBound: isBound) {
+            case .skip(let reason): skip(reason, header, provider: index)
+            case .deliver where acceptance == .outdated: count("superseded", provider: index)
+            case .deliver where route.isObserving: skip(.observed, header, provider: index)
+            case .deliver:
+                queue(
+                    DeliveryKey(sequence: sequence, slot: route.slot, deliveryClass: deliveryClass), kind: kind,
+                    subject: subject, provider: index, now: now)
+            }
+        }
+    }
+
+    private func skip(_ reason: SkipReason, _ header: EventHeader, provider index: Int) {
+        count("skipped:\(reason.rawValue)", provider: index)
+        logger.debug(
+            "delivery skipped",
+            metadata: [
+                "event.id": "\(header.id)", "provider": "\(providers[index].route.name)",
+                "reason": "\(reason.rawValue)",
+            ])
+    }
+
+    private func queue(_ key: DeliveryKey, kind: EventKind, subject: Int64, provider index: Int, now: Timestamp) {
+        changes.deliveries.append(.begin(DeliveryRow(id: key, subject: subject, kind: kind)))
+        if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
+        if kind == .userDeleted {
+            // Nobody may log in with a password of somebody who is gone.
+            for deliveryClass in [DeliveryClass.credential, .profile] {
+                for dropped in providers[index].lanes.dropAll(deliveryClass, of: subject, now: now) {
+                    end(dropped, as: "dropped:subject-deleted", provider: index)
+                }
+            }
+        }
+        let superseded = providers[index].lanes.enqueue(key, subject: subject, kind: kind, now: now)
+        if let superseded { end(superseded, as: "superseded", provider: index) }
+    }
+
+    /// Takes an event's meaning for its subject in again, without making deliveries.
+    func refold(_ header: EventHeader, _ stored: StoredEvent, now: Timestamp) throws {
+        guard let key = header.subject else { return }
+        let version = header.version(received: stored.received, receipt: stored.sequence)
+        let subject = try subjects.number(of: key, now: now, changes: &changes)
+        _ = try subjects.update(subject, now: now) { state in
+            state.learn(header.facts, version: version)
+            for (deliveryClass, _) in header.states {
+                _ = state.accept(deliveryClass, hasSecret: header.hasSecret, version: version)
+            }
+        }
+    }
+}
+
+extension EventHeader {
+    /// The states that an event tells, each with the kind that targeting asks for: a creation that carries a password
+    /// is both.
+    fileprivate var states: [(DeliveryClass, EventKind)] {
+        kind == .userCreated && hasSecret
+            ? [(.lifecycle, .userCreated), (.credential, .passwordUpdated)] : [(kind.deliveryClass, kind)]
+    }
+}

@@ -1,0 +1,171 @@
+internal import EventModel
+internal import Journal
+
+// What operators ask for.
+extension DispatchCore {
+    func report(now: Timestamp) throws -> [ProviderReport] {
+        var counters: [Int: [String: Int64]] = [:]
+        for (key, value) in try journal.counters() { counters[key.slot, default: [:]][key.name] = value }
+        // What has not reached the disk yet counts as well.
+        for (key, delta) in changes.counters { counters[key.slot, default: [:]][key.name, default: 0] += delta }
+        return providers.map { provider in
+            let (state, reason): (String, String) =
+                switch provider.gate.state {
+                case _ where provider.route.isObserving: ("observing", "")
+                case _ where provider.isPaused: ("paused", "")
+                case _ where provider.port == nil: ("no worker", "")
+                case .open: ("running", "")
+                case .shut(_, _, let reason): ("held back", reason)
+                case .probing(_, let reason): ("checking", reason)
+                }
+            return ProviderReport(
+                name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
+                inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:])
+        }
+    }
+
+    func pause(_ name: String, _ isPaused: Bool) throws {
+        guard let index = index(named: name) else {
+            throw CommandError.noSuchProvider(name, known: providers.map(\.route.name))
+        }
+        providers[index].isPaused = isPaused
+    }
+
+    /// Waiting deliveries and dead letters, the oldest first.
+    func queue(limit: Int, provider: String?, now: Timestamp) throws -> [DeliveryReport] {
+        var slot: Int?
+        if let provider {
+            guard let index = index(named: provider) else {
+                throw CommandError.noSuchProvider(provider, known: providers.map(\.route.name))
+            }
+            slot = providers[index].route.slot
+        }
+        var reports: [DeliveryReport] = []
+        for row in try journal.deliveries(slot: slot, limit: limit) {
+            if let report = try report(row, now: now) { reports.append(report) }
+        }
+        var filter = DeadLetterFilter()
+        filter.slot = slot
+        filter.limit = limit
+        for letter in try journal.deadLetters(filter) {
+            reports.append(try report(letter, now: now))
+        }
+        return reports
+    }
+
+    func show(_ id: Int64, now: Timestamp) throws -> DeliveryReport {
+        let key = DeliveryKey(rawValue: id)
+        if let letter = try journal.deadLetter(key) { return try report(letter, now: now) }
+        if let row = try journal.delivery(key), let report = try report(row, now: now) { return report }
+        throw CommandError.noSuchDelivery(id)
+    }
+
+    /// Tries a waiting delivery now, or a dead letter again, under a new idempotency key.
+    func retry(_ id: Int64, now: Timestamp) throws {
+        let key = DeliveryKey(rawValue: id)
+        guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
+        if let letter = try journal.deadLetter(key) {
+            if key.deliveryClass == .credential, deadSecrets[letter.subject]?.contains(key) != true {
+                throw CommandError.needsNewPassword(id)
+            }
+            deadSecrets[letter.subject]?.remove(key)
+            if deadSecrets[letter.subject]?.isEmpty == true { deadSecrets[letter.subject] = nil }
+            changes.deadLetters.append(.remove(key))
+            changes.deliveries.append(.begin(DeliveryRow(id: key, subject: letter.subject, kind: letter.kind)))
+            manualRetries[key] = letter.generation + 1
+            count("dead", provider: index, -1)
+            let superseded = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, now: now)
+            if let superseded { end(superseded, as: "superseded", provider: index) }
+            return
+        }
+        guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
+        if providers[index].lanes.look(key, subject: row.subject)?.isInFlight == true {
+            throw CommandError.inFlight(id)
+        }
+        _ = providers[index].lanes.hurry(key, subject: row.subject, now: now)
+    }
+
+    /// Gives a waiting delivery or a dead letter up.
+    func drop(_ id: Int64, now: Timestamp) throws {
+        let key = DeliveryKey(rawValue: id)
+        guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
+        if let letter = try journal.deadLetter(key) {
+            changes.deadLetters.append(.remove(key))
+            count("dead", provider: index, -1)
+            count("dropped:operator", provider: index)
+            return endDeadSecret(key, of: letter.subject)
+        }
+        guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
+        guard providers[index].lanes.drop(key, subject: row.subject, now: now) else { throw CommandError.inFlight(id) }
+        end(key, as: "dropped:operator", provider: index)
+    }
+
+    /// What is known of a user, and what each provider would do with the next change.
+    func explain(instance: String, realm: String, user: String, now: Timestamp) throws -> SubjectReport {
+        let key = SubjectKey(instance: instance, realmID: realm, userID: user)
+        guard let number = try subjects.known(key, now: now), let state = try subjects.state(number, now: now) else {
+            throw CommandError.noSuchUser(user)
+        }
+        let waiting = try providers.flatMap { $0.lanes.keys(of: number) }
+            .compactMap { try journal.delivery($0) }.compactMap { try report($0, now: now) }
+        let decisions = try providers.map { provider in
+            let decision = provider.route.targeting.eligible(state.facts)
+            var words = "eligible"
+            var externalID: String?
+            switch decision {
+            case .skip(let reason): words = reason.rawValue
+            case .deliver(let id): externalID = id
+            }
+            if !provider.route.targeting.providerIsOn { words = SkipReason.providerOff.rawValue }
+            if !provider.route.targeting.syncIsOn { words = SkipReason.syncOff.rawValue }
+            return SubjectReport.Decision(
+                provider: provider.route.name, decision: words, externalID: externalID,
+                account: try bindings.account(slot: provider.route.slot, subject: number)?.account,
+                waiting: waiting.filter { $0.provider == provider.route.name })
+        }
+        var newest: [String: String] = [:]
+        for (deliveryClass, version) in state.marks { newest[deliveryClass.name] = version.at.description }
+        return SubjectReport(
+            instance: instance, realm: realm, user: user, syncEnabled: state.facts.syncEnabled.value,
+            userType: state.facts.userType.value, attributeExternalID: state.facts.externalID.value, newest: newest,
+            notCapturedSince: state.notCapturedSince?.description, providers: decisions)
+    }
+
+    private func report(_ row: DeliveryRow, now: Timestamp) throws -> DeliveryReport? {
+        guard let event = try journal.event(row.id.sequence) else { return nil }
+        let index = index(ofSlot: row.id.slot)
+        let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
+        // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
+        if index != nil, look == nil { return nil }
+        var reason: String?
+        if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
+        let due = look.map(\.due) ?? row.due
+        return DeliveryReport(
+            id: row.id.rawValue, provider: try name(of: row.id.slot), kind: row.kind.name, event: event.id,
+            user: try user(row.subject, now: now), received: event.received.description,
+            state: look?.isInFlight == true ? "in flight" : "waiting", attempt: look?.attempt ?? row.attempt,
+            due: due > now ? due.description : nil, reason: reason, detail: nil,
+            hasSecret: row.id.deliveryClass == .credential ? event.secret != nil : nil)
+    }
+
+    private func report(_ letter: DeadLetter, now: Timestamp) throws -> DeliveryReport {
+        let event = try journal.event(letter.id.sequence)
+        return DeliveryReport(
+            id: letter.id.rawValue, provider: try name(of: letter.id.slot), kind: letter.kind.name,
+            event: event?.id ?? "", user: try user(letter.subject, now: now),
+            received: event?.received.description ?? "", state: "dead", attempt: letter.attempt, due: nil,
+            reason: letter.reason, detail: letter.detail,
+            hasSecret: letter.id.deliveryClass == .credential
+                ? deadSecrets[letter.subject]?.contains(letter.id) == true : nil)
+    }
+
+    private func name(of slot: Int) throws -> String {
+        if let index = index(ofSlot: slot) { return providers[index].route.name }
+        return try journal.providers()[slot] ?? "slot \(slot)"
+    }
+
+    private func user(_ subject: Int64, now: Timestamp) throws -> String {
+        guard subject != 0 else { return "" }
+        return try subjects.state(subject, now: now)?.key.userID ?? ""
+    }
+}

@@ -1,0 +1,169 @@
+internal import Credentials
+internal import EventModel
+internal import Journal
+internal import Logging
+internal import NIOCore
+internal import WorkerProtocol
+
+// From a waiting delivery to a request.
+extension DispatchCore {
+    /// Sends what may be sent, as far as the windows allow.
+    func pump(now: Timestamp) {
+        for index in providers.indices { pump(index, now: now) }
+    }
+
+    private func pump(_ index: Int, now: Timestamp) {
+        providers[index].lanes.wake(now: now)
+        guard let port = providers[index].port, !providers[index].isPaused else { return }
+        var frames = ByteBuffer()
+        if providers[index].gate.look(now: now) { startCheck(index, frames: &frames, now: now) }
+        while providers[index].gate.isOpen, providers[index].inFlight.count < providers[index].route.window,
+            let ticket = providers[index].lanes.next()
+        {
+            do {
+                try send(ticket, provider: index, frames: &frames, now: now)
+            } catch {
+                // Only the journal or a damaged row brings us here: nothing is lost by looking again.
+                log(.error, "delivery not readable", ticket, provider: index, ["error": "\(error)"])
+                putBack(ticket, provider: index, after: 5_000, counts: false, now: now)
+            }
+        }
+        if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }
+    }
+
+    private func startCheck(_ index: Int, frames: inout ByteBuffer, now: Timestamp) {
+        guard providers[index].route.canCheck else {
+            // Without a check, the next delivery is the test.
+            reopen(index, now: now)
+            return
+        }
+        let id = takeRequestID()
+        providers[index].check = id
+        providers[index].checkDeadline = now + providers[index].route.deadline
+        frames.writeCheckFrame(id: id)
+    }
+
+    /// The target takes deliveries again: those that waited because it did not need wait no longer.
+    func reopen(_ index: Int, now: Timestamp) {
+        let wasOpen = providers[index].gate.isOpen
+        providers[index].gate.succeeded()
+        guard !wasOpen else { return }
+        logger.notice("provider resumed", metadata: ["provider": "\(providers[index].route.name)"])
+        providers[index].lanes.hurry(now: now)
+    }
+
+    func takeRequestID() -> UInt64 {
+        nextRequest += 1
+        return nextRequest
+    }
+
+    /// Asks once more whether the delivery should go, and where to; then writes its request.
+    private func send(
+        _ ticket: LaneTable.Ticket, provider index: Int, frames: inout ByteBuffer, now: Timestamp
+    ) throws {
+        guard let event = try load(ticket) else {
+            return bury(ticket, provider: index, reason: "lost", detail: "the event is not in the journal", now: now)
+        }
+        let route = providers[index].route
+        let state = ticket.subject == 0 ? nil : try subjects.state(ticket.subject, now: now)
+        if ticket.key.deliveryClass.isState, let mark = state?.marks[ticket.key.deliveryClass],
+            mark.receipt != ticket.key.sequence
+        {
+            return finish(ticket, provider: index, as: "superseded", now: now)
+        }
+        let bound =
+            ticket.key.deliveryClass == .notification
+            ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
+        let externalID: String?
+        switch route.targeting.decide(ticket.kind, facts: state?.facts, isBound: bound != nil) {
+        case .skip(let reason):
+            return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
+        case .deliver(let id): externalID = id
+        }
+        var flight = Flight(
+            ticket: ticket, purpose: .deliver, deadline: now + route.deadline, externalID: externalID,
+            account: bound?.account, isBound: bound != nil)
+        if ticket.key.deliveryClass != .notification {
+            guard try mayGo(&flight, bound: bound, provider: index, now: now) else { return }
+        }
+        try write(&flight, event: event, provider: index, frames: &frames)
+    }
+
+    /// One account, one owner: a delivery goes to the account its subject is bound to, or to one that nobody has.
+    private func mayGo(
+        _ flight: inout Flight, bound: BoundAccount?, provider index: Int, now: Timestamp
+    ) throws -> Bool {
+        let route = providers[index].route
+        let ticket = flight.ticket
+        guard let externalID = flight.externalID else { return true }
+        if let bound {
+            guard bound.externalID == nil || bound.externalID == externalID else {
+                bury(
+                    ticket, provider: index, reason: "refused",
+                    detail: "the subject's external id changed; its account is bound by another one", now: now)
+                return false
+            }
+            return true
+        }
+        if let owner = try bindings.owner(slot: route.slot, externalID: externalID), owner != ticket.subject {
+            bury(
+                ticket, provider: index, reason: "refused",
+                detail: "the external id is bound to another subject (number \(owner))", now: now)
+            return false
+        }
+        guard bindings.claim(slot: route.slot, account: "external:\(externalID)", for: ticket.subject) else {
+            putBack(ticket, provider: index, after: 1_000, counts: false, now: now)
+            return false
+        }
+        if route.canRead, flight.account == nil { flight.purpose = .locate }
+        return true
+    }
+
+    /// Writes the request of a flight, which is under way from now on.
+    func write(_ flight: inout Flight, event: HotEvents.Event, provider index: Int, frames: inout ByteBuffer) throws {
+        let route = providers[index].route
+        let ticket = flight.ticket
+        let id = takeRequestID()
+        let body = try vault.openBody(event.body, id: event.id)
+        var fields = RequestFields(
+            ticket.key.deliveryClass, kind: event.header.kind,
+            idempotencyKey: idempotencyKey(of: ticket.key, event: event.id, provider: route.name),
+            attempt: UInt32(clamping: ticket.attempt), deadline: UInt32(clamping: route.deadline),
+            externalID: flight.externalID, account: flight.account, event: body)
+        if event.header.isTemporary { fields.flags.insert(.temporary) }
+        if !flight.isBound { fields.flags.insert(.first) }
+        if ticket.key.deliveryClass != .notification, ticket.key.deliveryClass != .credential {
+            fields.attributes = route.mapping.attributes(of: try JSONValue(parsing: body)["subject"]).bytes
+        }
+        switch flight.purpose {
+        case .locate: try frames.writeRequestFrame(.read, id: id, fields)
+        case .deliver:
+            if ticket.key.deliveryClass == .credential {
+                guard let sealed = event.secret else { throw DispatchError.damaged("the secret of event \(event.id)") }
+                let secret = try vault.openSecret(sealed, of: event.header)
+                try secret.withUnsafeBytes { bytes in
+                    fields.secret = bytes
+                    try frames.writeRequestFrame(.deliver, id: id, fields)
+                }
+            } else {
+                try frames.writeRequestFrame(.deliver, id: id, fields)
+            }
+        }
+        providers[index].inFlight[id] = flight
+    }
+
+    /// The same for every attempt; a retry by hand is meant to be carried out again, so it gets a key of its own.
+    private func idempotencyKey(of key: DeliveryKey, event: String, provider: String) -> String {
+        let base = "\(event):\(provider):\(key.deliveryClass.name)"
+        return manualRetries[key].map { "\(base):\($0)" } ?? base
+    }
+
+    /// The event of a delivery, from memory or from the journal.
+    func load(_ ticket: LaneTable.Ticket) throws -> HotEvents.Event? {
+        if let event = hot[ticket.key.sequence] { return event }
+        guard let stored = try journal.event(ticket.key.sequence), let header = try header(of: stored) else {
+            return nil
+        }
+        return HotEvents.Event(id: stored.id, header: header, body: stored.body, secret: stored.secret)
+    }
+}

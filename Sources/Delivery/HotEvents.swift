@@ -1,0 +1,38 @@
+internal import EventModel
+internal import Journal
+
+/// The latest events, in memory, still sealed.
+struct HotEvents {
+    /// An event with what was read of it.
+    struct Event {
+        var id: String
+        var header: EventHeader
+        var body: [UInt8]
+        var secret: [UInt8]?
+    }
+
+    private var events: [Int64: Event] = [:]
+    private var oldest: Int64 = 0
+
+    /// So many are kept.
+    static let capacity: Int64 = 16_384
+
+    subscript(_ sequence: Int64) -> Event? {
+        events[sequence]
+    }
+
+    mutating func insert(_ event: CommittedEvent, header: EventHeader) {
+        if events.isEmpty { oldest = event.sequence }
+        events[event.sequence] = Event(
+            id: event.record.id, header: header, body: event.record.body, secret: event.record.secret)
+        while oldest <= event.sequence - Self.capacity {
+            events[oldest] = nil
+            oldest += 1
+        }
+    }
+
+    /// The delivery that needed it has ended.
+    mutating func forgetSecret(of sequence: Int64) {
+        events[sequence]?.secret = nil
+    }
+}

@@ -1,0 +1,43 @@
+public import EventModel
+
+/// A provider as the dispatcher sees it: what it wants, what its plugin can, and how its deliveries are tried again.
+public struct ProviderRoute: Sendable {
+    /// Its number in the journal.
+    public var slot: Int
+    /// Its name in the settings.
+    public var name: String
+    public var targeting: TargetingRule
+    /// Which classes its plugin takes.
+    public var classes: Set<DeliveryClass>
+    public var mapping: AttributeMapping
+    public var disposition: DispositionRule
+    /// How long a plugin has for one delivery; milliseconds.
+    public var deadline: Int64
+    /// How many deliveries are in flight at once.
+    public var window: Int
+    /// Its plugin implements `check`.
+    public var canCheck: Bool
+    /// Its plugin implements `read_record`, so an account is looked up before anything is written to it first.
+    public var canRead: Bool
+    /// It decides and counts everything, and sends nothing.
+    public var isObserving: Bool
+
+    public init(
+        slot: Int, name: String, targeting: TargetingRule, classes: Set<DeliveryClass>,
+        mapping: AttributeMapping = AttributeMapping(), disposition: DispositionRule = DispositionRule(),
+        deadline: Int64 = 30_000, window: Int = 16, canCheck: Bool = true, canRead: Bool = true,
+        isObserving: Bool = false
+    ) {
+        self.slot = slot
+        self.name = name
+        self.targeting = targeting
+        self.classes = classes
+        self.mapping = mapping
+        self.disposition = disposition
+        self.deadline = deadline
+        self.window = window
+        self.canCheck = canCheck
+        self.canRead = canRead
+        self.isObserving = isObserving
+    }
+}

@@ -1,0 +1,92 @@
+/// How a provider stands, for lists.
+public struct ProviderReport: Codable, Hashable, Sendable {
+    public var name: String
+    /// `running`, `held back`, `checking`, `paused`, `no worker`, `observing`.
+    public var state: String
+    /// Why it is held back; empty otherwise.
+    public var reason: String
+    public var waiting: Int
+    public var inFlight: Int
+    /// Since the journal began: made, delivered, superseded, dead, dropped:REASON, skipped:REASON.
+    public var counters: [String: Int64]
+
+    /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
+    public var unaccounted: Int64 {
+        let ended = counters.reduce(0) { $1.key == "made" ? $0 : $0 + $1.value }
+        return (counters["made"] ?? 0) - ended - Int64(waiting + inFlight)
+    }
+}
+
+/// A delivery that has not ended, or ended as a dead letter.
+public struct DeliveryReport: Codable, Hashable, Sendable {
+    /// Names it in `queue show`, `retry` and `drop`.
+    public var id: Int64
+    public var provider: String
+    public var kind: String
+    /// The event's id.
+    public var event: String
+    /// The subject's user id; empty if it has none.
+    public var user: String
+    /// When the event was received; RFC 3339.
+    public var received: String
+    /// `waiting`, `in flight`, `dead`.
+    public var state: String
+    /// Attempts made.
+    public var attempt: Int
+    /// When it is tried again, if it waits for a time; RFC 3339.
+    public var due: String?
+    /// Why it is dead, or what its provider waits for.
+    public var reason: String?
+    /// The target's own words.
+    public var detail: String?
+    /// Whether the password is still there to be retried; `nil` if the delivery never had one.
+    public var hasSecret: Bool?
+}
+
+/// What is known of a user, and what each provider would do.
+public struct SubjectReport: Codable, Hashable, Sendable {
+    /// One provider's view.
+    public struct Decision: Codable, Hashable, Sendable {
+        public var provider: String
+        /// `eligible`, or why not.
+        public var decision: String
+        public var externalID: String?
+        /// The account that the subject is bound to.
+        public var account: String?
+        public var waiting: [DeliveryReport]
+    }
+
+    public var instance: String
+    public var realm: String
+    public var user: String
+    /// The targeting attributes; `nil` = unknown, empty = the subject does not have it.
+    public var syncEnabled: [String]?
+    public var userType: [String]?
+    public var attributeExternalID: [String]?
+    /// When each state was last accepted, by class; RFC 3339.
+    public var newest: [String: String]
+    /// Since when the source has a password that was not captured; RFC 3339.
+    public var notCapturedSince: String?
+    public var providers: [Decision]
+}
+
+/// Why an operator's command cannot be carried out.
+public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConvertible {
+    case noSuchProvider(String, known: [String])
+    case noSuchDelivery(Int64)
+    case noSuchUser(String)
+    case inFlight(Int64)
+    /// The password is gone: superseded, dropped or expired.
+    case needsNewPassword(Int64)
+
+    public var description: String {
+        switch self {
+        case .noSuchProvider(let name, let known):
+            "no provider is called \(name); there are: \(known.sorted().joined(separator: ", "))"
+        case .noSuchDelivery(let id): "no delivery \(id) waits or is a dead letter; `queue list` shows those there are"
+        case .noSuchUser(let user): "no event was ever about a user \(user)"
+        case .inFlight(let id): "delivery \(id) is in flight; look again when it was answered"
+        case .needsNewPassword(let id): "delivery \(id) needs a new password: the one it had is gone"
+        }
+    }
+}

@@ -1,0 +1,117 @@
+internal import EventModel
+internal import Journal
+
+/// The subjects that the dispatcher has met lately, with their numbers and states; the journal holds the rest.
+///
+/// States change with every event, but are written in the background, a few seconds' worth at a time: what is lost in a
+/// crash is told again by the events themselves, which the journal keeps until they are contained in a written state.
+struct SubjectTable {
+    private struct Entry {
+        var state: SubjectState
+        /// When it was used last; a change is surely on disk when it is this old.
+        var used: Timestamp
+    }
+
+    private let journal: Journal
+    private let vault: Vault
+    private var entries: [Int64: Entry] = [:]
+    private var numbers: [SubjectKey: Int64] = [:]
+    private var dirty: Set<Int64> = []
+    private var nextNumber: Int64
+
+    /// So many subjects are kept at hand; beyond, those not used for a minute go.
+    static let capacity = 65_536
+
+    init(journal: Journal, vault: Vault) throws {
+        self.journal = journal
+        self.vault = vault
+        nextNumber = try journal.largestSubject() + 1
+    }
+
+    /// Whether there are states to write.
+    var hasChanges: Bool { !dirty.isEmpty }
+
+    /// The number of a subject; a new one gets a row in `changes`.
+    mutating func number(of key: SubjectKey, now: Timestamp, changes: inout JournalChanges) throws -> Int64 {
+        if let number = try known(key, now: now) { return number }
+        let number = nextNumber
+        nextNumber += 1
+        let state = SubjectState(key: key)
+        entries[number] = Entry(state: state, used: now)
+        numbers[key] = number
+        changes.subjects.append(
+            SubjectRow(number: number, key: vault.hash(key), state: vault.seal(state, number: number, at: now)))
+        return number
+    }
+
+    /// The number of a subject that was met before; `nil` if it was not.
+    mutating func known(_ key: SubjectKey, now: Timestamp) throws -> Int64? {
+        if let number = numbers[key] { return number }
+        guard let stored = try journal.subject(key: vault.hash(key)) else { return nil }
+        // The hash is keyed and 128 bits long; still, the whole key is what counts.
+        guard try load(stored, now: now).key == key else { return nil }
+        return stored.number
+    }
+
+    /// A subject's state.
+    mutating func state(_ number: Int64, now: Timestamp) throws -> SubjectState? {
+        if let entry = entries[number] {
+            entries[number]?.used = now
+            return entry.state
+        }
+        guard let stored = try journal.subject(number) else { return nil }
+        return try load(stored, now: now)
+    }
+
+    /// Changes a subject's state, which is written later.
+    mutating func update<Result>(
+        _ number: Int64, now: Timestamp, _ change: (inout SubjectState) -> Result
+    ) throws -> Result? {
+        guard var state = try state(number, now: now) else { return nil }
+        let result = change(&state)
+        entries[number]?.state = state
+        entries[number]?.used = now
+        dirty.insert(number)
+        return result
+    }
+
+    /// Hands over the states that changed since the last time.
+    mutating func fold(into changes: inout JournalChanges, now: Timestamp) {
+        for number in dirty.sorted() {
+            guard let entry = entries[number] else { continue }
+            changes.subjects.append(
+                SubjectRow(
+                    number: number, key: vault.hash(entry.state.key),
+                    state: vault.seal(entry.state, number: number, at: now)))
+            entries[number]?.used = now
+        }
+        dirty.removeAll(keepingCapacity: true)
+        guard entries.count > Self.capacity else { return }
+        let old = now + -60_000
+        for (number, entry) in entries where entry.used < old && !dirty.contains(number) {
+            entries[number] = nil
+            numbers[entry.state.key] = nil
+        }
+    }
+
+    private mutating func load(_ stored: SubjectRow, now: Timestamp) throws -> SubjectState {
+        guard let state = try vault.openState(stored.state, number: stored.number) else {
+            throw DispatchError.damaged("the state of subject \(stored.number)")
+        }
+        entries[stored.number] = Entry(state: state, used: now)
+        numbers[state.key] = stored.number
+        return state
+    }
+}
+
+/// What the dispatcher cannot go on from.
+enum DispatchError: Error, CustomStringConvertible {
+    /// The journal holds something that is not what was written.
+    case damaged(String)
+
+    var description: String {
+        switch self {
+        case .damaged(let what): "the journal is damaged: \(what) cannot be read"
+        }
+    }
+}

@@ -1,0 +1,72 @@
+public import Credentials
+internal import EventModel
+internal import Journal
+
+/// Opens and seals what the journal holds, each in its own context. Any thread.
+///
+/// The intake seals an event's body and secret in the same contexts.
+public struct Vault: Sendable {
+    let sealer: Sealer
+    let subjectHash: KeyedHash
+    let accountHash: KeyedHash
+    let externalHash: KeyedHash
+}
+
+extension Vault {
+    public init(sealer: Sealer, ring: KeyRing) {
+        self.sealer = sealer
+        subjectHash = KeyedHash(.subject, ring: ring)
+        accountHash = KeyedHash(.account, ring: ring)
+        externalHash = KeyedHash(.externalID, ring: ring)
+    }
+
+    func hash(_ key: SubjectKey) -> Hash128 { subjectHash(key.canonical) }
+    func hash(account: String) -> Hash128 { accountHash(account) }
+    func hash(externalID: String) -> Hash128 { externalHash(externalID) }
+
+    func openBody(_ sealed: [UInt8], id: String) throws -> [UInt8] {
+        try sealer.open(sealed, as: .body, in: SealContext(event: id))
+    }
+
+    func openSecret(_ sealed: [UInt8], of header: EventHeader) throws -> SecretBytes {
+        try sealer.openSecret(sealed, in: header.secretContext)
+    }
+
+    func seal(_ state: SubjectState, number: Int64, at moment: Timestamp) -> [UInt8] {
+        state.bytes.withUnsafeBytes {
+            sealer.seal($0, as: .state, in: SealContext(table: "subjects", key: "\(number)".utf8), at: moment)
+        }
+    }
+
+    func openState(_ sealed: [UInt8], number: Int64) throws -> SubjectState? {
+        SubjectState(
+            bytes: try sealer.open(sealed, as: .state, in: SealContext(table: "subjects", key: "\(number)".utf8)))
+    }
+
+    func seal(_ account: BoundAccount, slot: Int, subject: Int64, at moment: Timestamp) -> [UInt8] {
+        var writer = FieldWriter()
+        writer.write(account.account)
+        writer.write(account.externalID ?? "")
+        return writer.bytes.withUnsafeBytes {
+            sealer.seal($0, as: .state, in: Self.bindingContext(slot, subject), at: moment)
+        }
+    }
+
+    func openAccount(_ sealed: [UInt8], slot: Int, subject: Int64) throws -> BoundAccount? {
+        var reader = FieldReader(try sealer.open(sealed, as: .state, in: Self.bindingContext(slot, subject)))
+        guard let account = reader.text(), let externalID = reader.text() else { return nil }
+        return BoundAccount(account: account, externalID: externalID.isEmpty ? nil : externalID)
+    }
+
+    private static func bindingContext(_ slot: Int, _ subject: Int64) -> SealContext {
+        SealContext(table: "bindings", key: "\(slot)/\(subject)".utf8)
+    }
+}
+
+/// The account that a subject is bound to at a provider.
+struct BoundAccount: Hashable, Sendable {
+    /// The target's stable id, or the external id where the plugin knows no better.
+    var account: String
+    /// The external id by which it was found.
+    var externalID: String?
+}

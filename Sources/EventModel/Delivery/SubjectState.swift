@@ -1,0 +1,208 @@
+/// What is known of a subject, whatever becomes of the events that told it: the newest accepted version of each state,
+/// and the facts that targeting looks at. Kept in the journal beyond the events themselves.
+public struct SubjectState: Hashable, Sendable {
+    public var key: SubjectKey
+    /// The newest accepted version by class: the high-water mark. Nothing older is ever sent.
+    public private(set) var marks: [DeliveryClass: Version] = [:]
+    public private(set) var facts = SubjectFacts()
+    /// The version of the event that told the newest facts.
+    private var factsVersion: Version?
+    /// When a password changed without being captured; `nil` once a later one was.
+    public private(set) var notCapturedSince: Timestamp?
+
+    public init(key: SubjectKey) {
+        self.key = key
+    }
+
+    /// What an event means for the subject's state.
+    public enum Acceptance: Hashable, Sendable {
+        /// It is the newest; `approximately` if two nodes' clocks are too close to be sure.
+        case newest(approximately: Bool)
+        /// A newer one was accepted already.
+        case outdated
+        /// A password changed, and nobody caught it.
+        case notCaptured
+    }
+
+    /// Takes in what an event tells about the targeting attributes, unless newer ones are known.
+    public mutating func learn(_ told: SubjectFacts, version: Version) {
+        guard told != SubjectFacts(), isNewest(version, than: factsVersion) else { return }
+        facts = told.over(facts)
+        factsVersion = version
+    }
+
+    /// Takes in the version of one state of an event.
+    ///
+    /// - Parameters:
+    ///   - deliveryClass: which state.
+    ///   - hasSecret: whether the event carries a captured secret.
+    ///   - version: of the state; its receipt is the event's place in the journal.
+    public mutating func accept(_ deliveryClass: DeliveryClass, hasSecret: Bool, version: Version) -> Acceptance {
+        switch deliveryClass {
+        case .notification: return .newest(approximately: false)
+        case .profile, .lifecycle: return raise(deliveryClass, to: version)
+        case .credential:
+            guard hasSecret else {
+                // It says that the password changed, not to what: it must not displace one that can be delivered.
+                if isNewest(version, than: marks[.credential]) { notCapturedSince = version.at }
+                return .notCaptured
+            }
+            let acceptance = raise(.credential, to: version)
+            if acceptance != .outdated { notCapturedSince = nil }
+            return acceptance
+        }
+    }
+
+    private mutating func raise(_ deliveryClass: DeliveryClass, to version: Version) -> Acceptance {
+        guard let mark = marks[deliveryClass] else {
+            marks[deliveryClass] = version
+            return .newest(approximately: false)
+        }
+        switch version.order(after: mark) {
+        case .older, .same: return .outdated
+        case .newer:
+            marks[deliveryClass] = version
+            return .newest(approximately: false)
+        case .newerApproximately:
+            marks[deliveryClass] = version
+            return .newest(approximately: true)
+        }
+    }
+
+    private func isNewest(_ version: Version, than other: Version?) -> Bool {
+        guard let other else { return true }
+        let order = version.order(after: other)
+        return order == .newer || order == .newerApproximately
+    }
+}
+
+// The state as bytes, for the journal: fields in order, texts behind their lengths.
+extension SubjectState {
+    private static let format: UInt8 = 1
+
+    public var bytes: [UInt8] {
+        var writer = FieldWriter()
+        writer.write(Self.format)
+        writer.write(key.instance)
+        writer.write(key.realmID)
+        writer.write(key.userID)
+        for deliveryClass in DeliveryClass.allCases { writer.write(marks[deliveryClass]) }
+        for fact in [facts.syncEnabled, facts.userType, facts.externalID] { writer.write(fact) }
+        writer.write(factsVersion)
+        writer.write(notCapturedSince?.milliseconds ?? Int64.min)
+        return writer.bytes
+    }
+
+    /// - Returns: `nil` if the bytes are not what ``bytes`` writes.
+    public init?(bytes: [UInt8]) {
+        var reader = FieldReader(bytes)
+        guard reader.byte() == Self.format, let instance = reader.text(), let realmID = reader.text(),
+            let userID = reader.text()
+        else { return nil }
+        self.init(key: SubjectKey(instance: instance, realmID: realmID, userID: userID))
+        for deliveryClass in DeliveryClass.allCases {
+            guard let version = reader.version() else { return nil }
+            marks[deliveryClass] = version.value
+        }
+        guard let syncEnabled = reader.fact(), let userType = reader.fact(), let externalID = reader.fact(),
+            let version = reader.version(), let notCaptured = reader.number(), reader.isAtEnd
+        else { return nil }
+        facts = SubjectFacts(syncEnabled: syncEnabled, userType: userType, externalID: externalID)
+        factsVersion = version.value
+        notCapturedSince = notCaptured == Int64.min ? nil : Timestamp(milliseconds: notCaptured)
+    }
+}
+
+/// Writes fields one after the other; numbers in little-endian order.
+public struct FieldWriter: Sendable {
+    public private(set) var bytes: [UInt8] = []
+
+    public init() {}
+
+    public mutating func write(_ byte: UInt8) {
+        bytes.append(byte)
+    }
+
+    public mutating func write(_ number: Int64) {
+        withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    public mutating func write(_ text: String) {
+        write(Int64(text.utf8.count))
+        bytes.append(contentsOf: text.utf8)
+    }
+
+    mutating func write(_ version: Version?) {
+        guard let version else { return write(UInt8(0)) }
+        write(UInt8(1 + (version.node == nil ? 0 : 2) + (version.sequence == nil ? 0 : 4)))
+        write(version.at.milliseconds)
+        write(version.receipt)
+        if let node = version.node { write(node) }
+        if let sequence = version.sequence { write(Int64(bitPattern: sequence)) }
+    }
+
+    mutating func write(_ fact: Known<[String]>) {
+        guard case .known(let values) = fact else { return write(UInt8(0)) }
+        write(UInt8(1))
+        write(Int64(values.count))
+        for value in values { write(value) }
+    }
+}
+
+/// Reads what ``FieldWriter`` wrote; every answer is `nil` if the bytes are not that.
+public struct FieldReader: Sendable {
+    private let bytes: [UInt8]
+    private var position = 0
+
+    public init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    public var isAtEnd: Bool { position == bytes.count }
+
+    public mutating func byte() -> UInt8? {
+        guard position < bytes.count else { return nil }
+        position += 1
+        return bytes[position - 1]
+    }
+
+    public mutating func number() -> Int64? {
+        guard position + 8 <= bytes.count else { return nil }
+        position += 8
+        return (0..<8).reduce(0) { $0 | Int64(bytes[position - 8 + $1]) << (8 * Int64($1)) }
+    }
+
+    public mutating func text() -> String? {
+        guard let count = number(), count >= 0, count <= Int64(bytes.count - position) else { return nil }
+        position += Int(count)
+        return String(decoding: bytes[position - Int(count)..<position], as: UTF8.self)
+    }
+
+    mutating func version() -> Known<Version>? {
+        guard let parts = byte() else { return nil }
+        guard parts != 0 else { return .unknown }
+        guard let at = number(), let receipt = number() else { return nil }
+        var version = Version(at: Timestamp(milliseconds: at), node: nil, sequence: nil, receipt: receipt)
+        if parts & 2 != 0 {
+            guard let node = text() else { return nil }
+            version.node = node
+        }
+        if parts & 4 != 0 {
+            guard let sequence = number() else { return nil }
+            version.sequence = UInt64(bitPattern: sequence)
+        }
+        return .known(version)
+    }
+
+    mutating func fact() -> Known<[String]>? {
+        guard let known = byte() else { return nil }
+        guard known == 1 else { return .unknown }
+        guard let count = number(), count >= 0, count <= Int64(bytes.count) else { return nil }
+        var values: [String] = []
+        for _ in 0..<count {
+            guard let value = text() else { return nil }
+            values.append(value)
+        }
+        return .known(values)
+    }
+}

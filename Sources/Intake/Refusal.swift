@@ -1,0 +1,64 @@
+internal import EventModel
+internal import HTTPTypes
+
+/// Why a request, or a line of a batch, is not taken in. It names the place and what is accepted, and repeats nothing of
+/// what was sent: that may be a password.
+struct Refusal: Error, Hashable {
+    /// RFC 9110 status.
+    var status: Int
+    /// Last part of the problem's type.
+    var problem: String
+    /// The field as a path; empty if it is not about a field.
+    var field: String
+    var detail: String
+    /// Seconds after which another try makes sense.
+    var retryAfter: Int?
+
+    static func invalid(_ field: String, _ detail: String) -> Self {
+        Self(status: 400, problem: "invalid-event", field: field, detail: detail)
+    }
+
+    static func forbidden(_ field: String, _ detail: String) -> Self {
+        Self(status: 403, problem: "not-allowed", field: field, detail: detail)
+    }
+
+    static func unauthenticated(_ detail: String) -> Self {
+        Self(status: 401, problem: "unauthenticated", field: "", detail: detail)
+    }
+
+    static let conflict = Self(
+        status: 409, problem: "conflict", field: "id", detail: "another event with this id was accepted before")
+
+    static func tooLarge(_ limit: Int) -> Self {
+        Self(status: 413, problem: "too-large", field: "", detail: "a body of at most \(limit) bytes is accepted")
+    }
+
+    static func unavailable(_ detail: String) -> Self {
+        Self(status: 503, problem: "unavailable", field: "", detail: detail, retryAfter: 1)
+    }
+
+    static let contentType = Self(
+        status: 415, problem: "content-type", field: "content-type",
+        detail: "application/json (one event) or application/x-ndjson (one event a line) is accepted")
+
+    static let notFound = Self(
+        status: 404, problem: "not-found", field: "", detail: "events are posted to /v1/events")
+
+    static let method = Self(status: 405, problem: "method", field: "", detail: "POST is accepted")
+}
+
+extension Refusal {
+    /// The problem document (RFC 9457).
+    var document: JSONValue {
+        var members: [JSONValue.Member] = [
+            .init("type", .string("urn:runtime-sync:problem:\(problem)")), .init("title", .string(title)),
+            .init("status", .number("\(status)")), .init("detail", .string(detail)),
+        ]
+        if !field.isEmpty { members.append(.init("field", .string(field))) }
+        return .object(members)
+    }
+
+    private var title: String {
+        HTTPResponse.Status(code: status).reasonPhrase
+    }
+}

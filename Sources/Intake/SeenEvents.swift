@@ -1,0 +1,100 @@
+internal import EventModel
+internal import Journal
+internal import Synchronization
+
+/// The ids that were accepted lately, so that what is sent twice is taken in once. In memory, rebuilt from the journal
+/// at the start; an index on disk over ids that outsiders choose would cost four times the rest of the commit.
+///
+/// 48 bytes an id. Any thread.
+final class SeenEvents: Sendable {
+    private enum Stage {
+        /// In the journal's hands, not on disk yet.
+        case pending(Ticket)
+        case committed
+    }
+
+    private struct Entry {
+        var body: Hash128
+        var stage: Stage
+    }
+
+    private struct State {
+        var entries: [Hash128: Entry] = [:]
+        /// By age, to forget the oldest.
+        var ages: [(received: Timestamp, id: Hash128)] = []
+        var forgotten = 0
+    }
+
+    private let state = Mutex(State())
+    /// How long an id is remembered; milliseconds.
+    private let window: Int64
+
+    init(window: Int64) {
+        self.window = window
+    }
+
+    /// What is known of an event that arrives.
+    enum Admission {
+        /// It was handed to the journal.
+        case submitted
+        /// The same event is on its way to the disk.
+        case pending(Ticket)
+        /// The same event is on disk.
+        case duplicate
+        /// Another event had this id.
+        case conflict
+    }
+
+    /// Looks an event up and, if it is new, hands it over: in one step, so that no other copy can slip in between.
+    ///
+    /// - Parameter submit: hands it to the journal; when it throws, nothing is remembered.
+    func admit<Failure: Error>(
+        id: Hash128, body: Hash128, received: Timestamp, submit: () throws(Failure) -> Ticket
+    ) throws(Failure) -> Admission {
+        try state.withLock { state throws(Failure) in
+            if let entry = state.entries[id] {
+                guard entry.body == body else { return .conflict }
+                switch entry.stage {
+                case .pending(let ticket): return .pending(ticket)
+                case .committed: return .duplicate
+                }
+            }
+            let ticket = try submit()
+            state.entries[id] = Entry(body: body, stage: .pending(ticket))
+            state.ages.append((received, id))
+            Self.forget(before: received + -window, &state)
+            return .submitted
+        }
+    }
+
+    /// It is on disk.
+    func committed(_ id: Hash128) {
+        state.withLock { $0.entries[id]?.stage = .committed }
+    }
+
+    /// It is not on disk, and may be sent again.
+    func failed(_ id: Hash128) {
+        state.withLock { state in
+            if case .pending = state.entries[id]?.stage { state.entries[id] = nil }
+        }
+    }
+
+    /// Takes in what the journal holds.
+    func restore(id: Hash128, body: Hash128, received: Timestamp) {
+        state.withLock { state in
+            state.entries[id] = Entry(body: body, stage: .committed)
+            state.ages.append((received, id))
+        }
+    }
+
+    private static func forget(before moment: Timestamp, _ state: inout State) {
+        while state.forgotten < state.ages.count, state.ages[state.forgotten].received < moment {
+            state.entries[state.ages[state.forgotten].id] = nil
+            state.forgotten += 1
+        }
+        if state.forgotten > 4_096, state.forgotten * 2 > state.ages.count {
+            state.ages.removeFirst(state.forgotten)
+            state.forgotten = 0
+        }
+    }
+}

@@ -1,0 +1,162 @@
+#define _GNU_SOURCE
+#include "host.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "frames.h"
+#include "requests.h"
+
+#define DETAIL_MAX 1024u
+#define LINE_MAX 4096u
+#define NAME_MAX 64u
+#define ACCOUNT_MAX 4096u
+#define RECORD_MAX (RTW_MAX_PAYLOAD - 65536u)
+
+static uint64_t milliseconds(void *context) {
+    (void)context;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+/* At most `limit` bytes of a text, without cutting through a character. */
+static rts_bytes shortened(rts_bytes text, size_t limit) {
+    if (!text.data || text.size <= limit) return text;
+    while (limit > 0 && (text.data[limit] & 0xc0) == 0x80) limit--;
+    return (rts_bytes){text.data, limit};
+}
+
+static rts_bytes bytes_of(const char *text) {
+    return (rts_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+/* -- complete --------------------------------------------------------------------------------------------------- */
+
+/* What a completion says, in this host's terms: a plugin may know fewer fields or more, and may be wrong. */
+static rts_completion understood(const rts_completion *said) {
+    rts_completion answer = {.size = sizeof answer, .outcome = RTS_UNKNOWN};
+    size_t size = said->size < sizeof answer ? said->size : sizeof answer;
+    if (size < offsetof(rts_completion, retry_after_ms)) {
+        answer.detail = bytes_of("the plugin's completion has no size");
+        return answer;
+    }
+    memcpy(&answer, said, size);
+    if (answer.outcome > RTS_UNKNOWN) {
+        answer = (rts_completion){.outcome = RTS_UNKNOWN, .detail = bytes_of("the plugin's outcome is not one")};
+    }
+    if ((answer.account.data && answer.account.size > ACCOUNT_MAX)
+        || (answer.record.data && answer.record.size > RECORD_MAX)) {
+        answer = (rts_completion){
+            .outcome = RTS_UNKNOWN, .detail = bytes_of("the plugin's account or record is longer than is taken")};
+    }
+    return answer;
+}
+
+static int32_t complete(void *context, uint64_t id, const rts_completion *completion) {
+    (void)context;
+    if (!completion || requests_end(id) != 0) return -1;
+    rts_completion answer = understood(completion);
+    const uint32_t numbers[] = {answer.outcome, answer.retry_after_ms};
+    const rts_bytes texts[] = {shortened(answer.detail, DETAIL_MAX), answer.account, answer.record};
+    frames_send(RTW_DONE, id, &(frame_content){numbers, 2, texts, 3});
+    return 0;
+}
+
+/* -- log -------------------------------------------------------------------------------------------------------- */
+
+/* A bucket that holds one second's lines and refills steadily; counted in thousandths of a line. */
+static pthread_mutex_t bucket_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t lines_per_second = 100;
+static uint64_t bucket = 100 * 1000;
+static uint64_t filled_at;
+static uint64_t dropped;
+
+void host_limit_log(uint32_t lines) {
+    pthread_mutex_lock(&bucket_lock);
+    lines_per_second = lines;
+    bucket = lines_per_second * 1000;
+    filled_at = milliseconds(NULL);
+    pthread_mutex_unlock(&bucket_lock);
+}
+
+/* Takes a line's worth. Returns whether it was there; `*told` is how many lines were dropped before. */
+static int take_line(uint64_t *told) {
+    pthread_mutex_lock(&bucket_lock);
+    uint64_t now = milliseconds(NULL);
+    uint64_t full = lines_per_second * 1000;
+    uint64_t elapsed = now - filled_at;
+    filled_at = now;
+    bucket = elapsed >= 1000 || bucket + elapsed * lines_per_second > full ? full : bucket + elapsed * lines_per_second;
+    int taken = bucket >= 1000;
+    *told = 0;
+    if (taken) {
+        bucket -= 1000;
+        *told = dropped;
+        dropped = 0;
+    } else {
+        dropped++;
+    }
+    pthread_mutex_unlock(&bucket_lock);
+    return taken;
+}
+
+static void send_line(uint32_t level, rts_bytes message) {
+    frames_send(RTW_LOG, 0, &(frame_content){&level, 1, &message, 1});
+}
+
+static void tell(uint64_t lines) {
+    if (lines == 0) return;
+    char text[96];
+    snprintf(text, sizeof text, "%llu log lines were dropped: more came than are taken a second",
+             (unsigned long long)lines);
+    send_line(RTS_LOG_WARNING, bytes_of(text));
+}
+
+void host_tell_dropped(void) {
+    pthread_mutex_lock(&bucket_lock);
+    uint64_t lines = dropped;
+    dropped = 0;
+    pthread_mutex_unlock(&bucket_lock);
+    tell(lines);
+}
+
+static void log_line(void *context, uint32_t level, rts_bytes message) {
+    (void)context;
+    uint64_t dropped_before;
+    if (!message.data || !take_line(&dropped_before)) return;
+    tell(dropped_before);
+    send_line(level <= RTS_LOG_ERROR ? level : RTS_LOG_ERROR, shortened(message, LINE_MAX));
+}
+
+/* -- metric and extension --------------------------------------------------------------------------------------- */
+
+/* [a-z0-9_]+, of a length that a metric's name may have; anything else is not counted. */
+static int is_name(rts_bytes name) {
+    if (!name.data || name.size == 0 || name.size > NAME_MAX) return 0;
+    for (size_t index = 0; index < name.size; index++) {
+        uint8_t byte = name.data[index];
+        if ((byte < 'a' || byte > 'z') && (byte < '0' || byte > '9') && byte != '_') return 0;
+    }
+    return 1;
+}
+
+static void metric(void *context, rts_bytes name, int64_t delta) {
+    (void)context;
+    if (!is_name(name)) return;
+    uint32_t halves[2];
+    memcpy(halves, &delta, sizeof delta);
+    frames_send(RTW_METRIC, 0, &(frame_content){halves, 2, &name, 1});
+}
+
+static const void *extension(void *context, const char *id) {
+    (void)context;
+    (void)id;
+    return NULL;
+}
+
+const rts_host host = {
+    .size = sizeof(rts_host), .abi_major = RTS_ABI_MAJOR, .abi_minor = RTS_ABI_MINOR, .context = NULL,
+    .complete = complete, .log = log_line, .metric = metric, .now = milliseconds, .extension = extension};

@@ -1,0 +1,56 @@
+internal import ArgumentParser
+internal import Control
+internal import FoundationEssentials
+internal import HTTPTypes
+
+/// What the commands that talk to a running daemon have in common.
+struct ControlOptions: ParsableArguments {
+    @OptionGroup var options: SettingsOption
+
+    @Option(name: .long, help: "The daemon's control socket; default: the one of the settings.")
+    var socket: String?
+
+    @Flag(name: .long, help: "Print JSON.")
+    var json = false
+
+    /// Sends a command; an error becomes one line and an exit code.
+    func call(_ method: HTTPRequest.Method, _ path: String) async throws -> [UInt8] {
+        let socket = try socket ?? options.load().daemon.control.socket
+        do {
+            return try await ControlClient(socket: socket).call(method, path)
+        } catch let error as ControlError {
+            printError("runtime-sync: error: \(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    /// Prints the daemon's JSON as it is, or as a table.
+    func show<Answer: Decodable>(_ bytes: [UInt8], as type: Answer.Type, table: (Answer) -> Table) throws {
+        if json {
+            print(String(decoding: bytes, as: UTF8.self))
+        } else {
+            table(try JSONDecoder().decode(type, from: Data(bytes))).print()
+        }
+    }
+}
+
+/// Rows of text under headings, in columns as wide as they need to be.
+struct Table {
+    var headings: [String]
+    var rows: [[String]]
+    /// What to say where there are no rows.
+    var whenEmpty = "none"
+
+    func print() {
+        guard !rows.isEmpty else { return Swift.print(whenEmpty) }
+        let widths = headings.indices.map { column in
+            ([headings] + rows).map { $0[column].count }.max() ?? 0
+        }
+        for row in [headings] + rows {
+            let cells = row.enumerated().map { column, cell in
+                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
+            }
+            Swift.print(cells.joined(separator: "  "))
+        }
+    }
+}

@@ -1,0 +1,56 @@
+internal import ArgumentParser
+internal import EventModel
+internal import Settings
+internal import Supervision
+
+struct Plugins: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "The plugins in the folders of the settings; none of their code is run.",
+        subcommands: [List.self, Inspect.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Every plugin found, and files that look like one and cannot be used.",
+            discussion: "`providers list` tells how the workers of a running daemon are sandboxed.")
+
+        @OptionGroup var options: SettingsOption
+
+        func run() async throws {
+            let loaded = try options.load()
+            let (plugins, issues) = PluginFolder.scan(loaded.daemon.plugins.searched)
+            for issue in issues { printError("\(issue)") }
+            var rows: [[String]] = []
+            for plugin in plugins {
+                do {
+                    let manifest = try PluginManifest(parsing: plugin.manifest)
+                    rows.append([
+                        manifest.name, manifest.version, manifest.abi,
+                        manifest.capabilities.map(\.rawValue).sorted().joined(separator: " "), plugin.path,
+                    ])
+                } catch {
+                    printError("\(plugin.path): \(error)")
+                }
+            }
+            Table(
+                headings: ["PLUGIN", "VERSION", "ABI", "CAPABILITIES", "FILE"], rows: rows,
+                whenEmpty: "no plugin in \(loaded.daemon.plugins.searched.joined(separator: ", "))"
+            ).print()
+            if !issues.isEmpty { throw ExitCode.failure }
+        }
+    }
+
+    struct Inspect: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Print a plugin's manifest.")
+
+        @Argument(help: "The library.") var file: String
+
+        func run() async throws {
+            do {
+                print(String(decoding: try PluginFile(path: file).manifest, as: UTF8.self))
+            } catch {
+                printError("runtime-sync: error: \(error)")
+                throw ExitCode.failure
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+internal import ArgumentParser
+internal import Control
+
+struct Providers: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "The providers of a running daemon.", subcommands: [List.self, Pause.self, Resume.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "How each provider and its worker stand.")
+
+        @OptionGroup var control: ControlOptions
+
+        func run() async throws {
+            let answer = try await control.call(.get, "/providers")
+            try control.show(answer, as: [ProviderStatus].self) { providers in
+                Table(
+                    headings: [
+                        "PROVIDER", "STATE", "WAITING", "IN FLIGHT", "DELIVERED", "DEAD", "WORKER", "RESTARTS", "SANDBOX",
+                        "REASON",
+                    ],
+                    rows: providers.map { provider in
+                        [
+                            provider.report.name, provider.report.state, "\(provider.report.waiting)",
+                            "\(provider.report.inFlight)", "\(provider.report.counters["delivered"] ?? 0)",
+                            "\(provider.report.counters["dead"] ?? 0)", provider.worker ?? "-", "\(provider.restarts)",
+                            provider.layers.map { "landlock \(provider.landlockABI ?? 0), \($0.joined(separator: " "))" }
+                                ?? "-",
+                            provider.report.reason.isEmpty ? provider.lastLoss ?? "" : provider.report.reason,
+                        ]
+                    }, whenEmpty: "no provider is configured")
+            }
+        }
+    }
+
+    struct Pause: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Hold a provider's deliveries back until `resume`, or the daemon's next start.")
+
+        @OptionGroup var control: ControlOptions
+        @Argument var provider: String
+
+        func run() async throws {
+            _ = try await control.call(.post, "/providers/\(ControlClient.encoded(provider))/pause")
+        }
+    }
+
+    struct Resume: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Let a paused provider's deliveries go.")
+
+        @OptionGroup var control: ControlOptions
+        @Argument var provider: String
+
+        func run() async throws {
+            _ = try await control.call(.post, "/providers/\(ControlClient.encoded(provider))/resume")
+        }
+    }
+}

@@ -1,0 +1,21 @@
+internal import ArgumentParser
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the daemon, in the foreground, until SIGTERM or SIGINT.",
+        discussion: "It logs to stderr. Settings are read once; `runtime-sync check` tells what is wrong with them.")
+
+    @OptionGroup var options: SettingsOption
+
+    func run() async throws {
+        try Hardening.apply()
+        let loaded = try options.load()
+        LineLogHandler.bootstrap(loaded.daemon.log)
+        do {
+            try await Daemon(loaded, loader: options.loader).run()
+        } catch let error as StartFailure {
+            printError("runtime-sync: error: \(error)")
+            throw ExitCode(error.isSettings ? 2 : 1)
+        }
+    }
+}

@@ -1,0 +1,39 @@
+internal import ArgumentParser
+internal import Glibc
+internal import Settings
+
+/// `--settings FILE`, which every command has.
+struct SettingsOption: ParsableArguments {
+    @Option(
+        name: .long,
+        help: "The settings file; default: $\(RuntimeSync.settingsVariable), or \(RuntimeSync.defaultSettings).")
+    var settings: String?
+
+    /// The file's path.
+    var path: String {
+        settings ?? getenv(RuntimeSync.settingsVariable).map { String(cString: $0) } ?? RuntimeSync.defaultSettings
+    }
+
+    var loader: SettingsLoader {
+        SettingsLoader(otherVariables: [RuntimeSync.settingsVariable])
+    }
+
+    /// Reads the settings; tells everything that is wrong, and ends the command if it is too much.
+    func load() throws -> LoadedSettings {
+        let loaded = loader.load(file: path)
+        report(loaded.issues)
+        guard loaded.isUsable else { throw ExitCode.settings }
+        return loaded
+    }
+
+    /// Writes issues to stderr, a line or two each.
+    func report(_ issues: [SettingsIssue]) {
+        for issue in issues { printError("\(issue)") }
+    }
+}
+
+/// Writes a line to stderr.
+func printError(_ text: String) {
+    var line = text + "\n"
+    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+}

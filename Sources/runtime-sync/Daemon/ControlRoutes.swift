@@ -1,0 +1,110 @@
+internal import Control
+internal import Delivery
+internal import FoundationEssentials
+internal import HTTPTypes
+
+/// What a running daemon answers over its control socket; the other end of the commands.
+struct ControlRoutes: Sendable {
+    let dispatcher: Dispatcher
+    let hosts: [ProviderHost]
+    let intake: AddressBox
+
+    var all: [ControlRoute] {
+        [
+            ControlRoute(.get, "/status") { _ in
+                try Self.json(DaemonStatus(version: RuntimeSync.configuration.version, intake: intake.value))
+            },
+            ControlRoute(.get, "/providers") { _ in try Self.json(try await providers()) },
+            ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
+            ControlRoute(.post, "/providers/:name/resume") { try await pause($0, false) },
+            ControlRoute(.get, "/queue") { request in
+                let limit = request.query["limit"].flatMap { Int($0) } ?? 100
+                return try await Self.answering {
+                    try await dispatcher.queue(limit: limit, provider: request.query["provider"])
+                }
+            },
+            ControlRoute(.get, "/queue/:id") { request in
+                try await Self.answering { try await dispatcher.show(try Self.id(request)) }
+            },
+            ControlRoute(.post, "/queue/:id/retry") { request in
+                try await Self.answering { try await dispatcher.retry(try Self.id(request)) }
+            },
+            ControlRoute(.delete, "/queue/:id") { request in
+                try await Self.answering { try await dispatcher.drop(try Self.id(request)) }
+            },
+            ControlRoute(.get, "/explain") { request in
+                try await Self.answering {
+                    try await dispatcher.explain(
+                        instance: request.query["instance"] ?? "", realm: request.query["realm"] ?? "",
+                        user: request.query["user"] ?? "")
+                }
+            },
+        ]
+    }
+
+    private func providers() async throws -> [ProviderStatus] {
+        try await dispatcher.providers().map { report in
+            let status = hosts.first { $0.name == report.name }?.status
+            return ProviderStatus(
+                report: report, worker: status?.state.rawValue, pid: status?.pid,
+                restarts: max(0, Int(status?.generation ?? 0) - 1), landlockABI: status?.sandbox?.landlockABI,
+                layers: status?.sandbox?.layers.names, lastLoss: status?.lastLoss?.description,
+                refusedEgress: status?.refusedEgress ?? 0)
+        }
+    }
+
+    private func pause(_ request: ControlRequest, _ isPaused: Bool) async throws -> [UInt8] {
+        try await Self.answering { try await dispatcher.pause(request.parameters["name"] ?? "", isPaused) }
+    }
+
+    private static func id(_ request: ControlRequest) throws -> Int64 {
+        guard let id = request.parameters["id"].flatMap({ Int64($0) }) else {
+            throw ControlError(status: 400, "a delivery's id is a number; `queue list` shows them")
+        }
+        return id
+    }
+
+    private static func answering(_ body: () async throws -> some Encodable) async throws -> [UInt8] {
+        do {
+            return try json(try await body())
+        } catch let error as CommandError {
+            throw ControlError(status: 404, error.description)
+        }
+    }
+
+    private static func answering(_ body: () async throws -> Void) async throws -> [UInt8] {
+        try await answering {
+            try await body()
+            return [String: String]()
+        }
+    }
+
+    private static func json(_ value: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        return Array(try encoder.encode(value))
+    }
+}
+
+/// What `GET /status` answers.
+struct DaemonStatus: Codable, Sendable {
+    var version: String
+    /// Where the intake listens; empty until it does.
+    var intake: String
+}
+
+/// A provider with its worker.
+struct ProviderStatus: Codable, Sendable {
+    var report: ProviderReport
+    /// `running`, `waiting` …; `nil` if it has none, because it is off or only observes.
+    var worker: String?
+    var pid: Int32?
+    var restarts: Int
+    var landlockABI: UInt32?
+    /// Layers of the sandbox that are in force.
+    var layers: [String]?
+    /// Why the last worker ended.
+    var lastLoss: String?
+    /// Connections that the settings do not allow.
+    var refusedEgress: UInt64
+}

@@ -1,0 +1,195 @@
+internal import Control
+internal import Credentials
+internal import Delivery
+internal import EventModel
+internal import Glibc
+internal import Intake
+internal import Journal
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import ServiceLifecycle
+internal import Settings
+internal import Supervision
+internal import Synchronization
+
+/// The daemon, put together top to bottom: keys, journal, dispatcher, workers, doors.
+struct Daemon {
+    let loaded: LoadedSettings
+    let loader: SettingsLoader
+    let logger = Logger(label: "runtime-sync")
+
+    init(_ loaded: LoadedSettings, loader: SettingsLoader) {
+        self.loaded = loaded
+        self.loader = loader
+    }
+
+    private var settings: DaemonSettings { loaded.daemon }
+
+    /// Runs until a signal; returns when everything is in order on disk.
+    func run() async throws {
+        let assembly = ProviderAssembly(loaded, loader: loader)
+        for issue in assembly.issues { printError("\(issue)") }
+        guard !assembly.hasErrors else { throw StartFailure("the settings cannot be used", isSettings: true) }
+        for (provider, reason) in assembly.unusable {
+            logger.error("provider skipped", metadata: ["provider": "\(provider)", "reason": "\(reason)"])
+        }
+
+        let fatal: @Sendable (String) -> Void = { reason in
+            // What is on disk is found out at the next start; going on could only make it worse.
+            printError("runtime-sync: fatal: \(reason)")
+            _exit(1)
+        }
+        let ring = try failing { try KeyRing.open(path: settings.journal.keyFile, now: Self.now()) }
+        let journal = try failing { try Journal(folder: settings.journal.folder, limits: settings.journal.limits) }
+        let keys = try failing { try DataKeys(ring: ring, stored: journal.wrappedKeys()) { journal.keep($0) } }
+        let sealer = Sealer(keys: keys)
+        let dispatcher = Dispatcher(clock: Self.now, fatal: fatal)
+        let slots = try failing {
+            try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
+        }
+        let routes = zip(assembly.assembled, slots).map { $0.route(slot: $1, daemon: settings) }
+        let names = settings.targeting.names
+        try failing {
+            try dispatcher.start(
+                journal: journal, vault: Vault(sealer: sealer, ring: ring), names: names, routes: routes,
+                retention: settings.journal.idWindow.wholeMilliseconds, logger: Logger(label: "delivery"))
+        }
+        journal.start(observer: dispatcher) { fatal("\($0)") }
+
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount / 2))
+        let hosts = try failing {
+            try startWorkers(assembly, slots: slots, dispatcher: dispatcher, loop: group.next())
+        }
+        let address = AddressBox(address: "")
+        let intake = try failing {
+            try IntakeServer(
+                address: settings.intake.listen.intakeAddress,
+                tls: settings.intake.tls.isOn ? (settings.intake.tls.certificate, settings.intake.tls.key) : nil,
+                sources: settings.sources.map { try $0.intakeSource() },
+                limits: IntakeLimits(
+                    bodyBytes: settings.intake.maxBody.bytes, batchBytes: settings.intake.maxBatchBody.bytes),
+                names: names, idWindow: settings.journal.idWindow.wholeMilliseconds, ring: ring, sealer: sealer,
+                journal: journal, clock: Self.now, group: group, logger: Logger(label: "intake")
+            ) { channel in
+                address.set(channel.localAddress)
+                Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
+            }
+        }
+        let control = ControlServer(
+            socket: settings.control.socket,
+            routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
+            logger: Logger(label: "control"))
+        let services = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: intake), .init(service: control)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await services.run()
+
+        try await drain(dispatcher, hosts)
+        try failing { try journal.close() }
+        try await group.shutdownGracefully()
+        logger.notice("stopped")
+    }
+
+    private func startWorkers(
+        _ assembly: ProviderAssembly, slots: [Int], dispatcher: Dispatcher, loop: any EventLoop
+    ) throws -> [ProviderHost] {
+        let spawner = try Spawner()
+        var hosts: [ProviderHost] = []
+        for (provider, slot) in zip(assembly.assembled, slots)
+        where provider.settings.provider.isEnabled && provider.settings.provider.mode == .active && settings.isEnabled {
+            let configuration = try provider.configuration(
+                daemon: settings, ownListeners: settings.intake.listen.egressRules)
+            let host = ProviderHost(
+                configuration, slot: slot, dispatcher: dispatcher, eventLoop: loop, spawner: spawner,
+                logger: Logger(label: "worker"))
+            host.start()
+            hosts.append(host)
+        }
+        return hosts
+    }
+
+    /// Lets what is in flight end, for a while; then lets the workers go. What is not done by then stays queued.
+    private func drain(_ dispatcher: Dispatcher, _ hosts: [ProviderHost]) async throws {
+        try await dispatcher.holdAll()
+        let end = ContinuousClock.now + settings.shutdown.drain
+        while await dispatcher.inFlight() > 0, ContinuousClock.now < end {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        await withTaskGroup { group in
+            for host in hosts { group.addTask { await host.stop(patience: .seconds(2)) } }
+        }
+        await dispatcher.stop()
+    }
+
+    /// Whatever goes wrong while the daemon starts is told in one line.
+    private func failing<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let failure as StartFailure {
+            throw failure
+        } catch {
+            throw StartFailure("\(error)")
+        }
+    }
+
+    /// Wall-clock time.
+    @Sendable static func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(milliseconds: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+
+    /// The folder of this executable.
+    static let ownFolder: String = {
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = max(0, readlink("/proc/self/exe", &path, path.count - 1))
+        let text = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return text.lastIndex(of: "/").map { String(text[..<$0]) } ?? "."
+    }()
+}
+
+/// Where the intake listens, once it does: with port 0, only then is it known.
+final class AddressBox: Sendable {
+    private let address: Mutex<String>
+
+    init(address: String) {
+        self.address = Mutex(address)
+    }
+
+    var value: String { address.withLock { $0 } }
+
+    func set(_ socket: SocketAddress?) {
+        let text =
+            switch socket {
+            case .unixDomainSocket: "unix:\(socket?.pathname ?? "")"
+            case .v4(let address): "\(address.host.isEmpty ? socket?.ipAddress ?? "" : address.host):\(socket?.port ?? 0)"
+            case .v6: "[\(socket?.ipAddress ?? "")]:\(socket?.port ?? 0)"
+            case nil: ""
+            }
+        address.withLock { $0 = text }
+    }
+}
+
+extension Journal {
+    /// The data keys that were kept.
+    fileprivate func wrappedKeys() throws -> [WrappedKey] {
+        try dataKeys().compactMap {
+            WrappedKey(
+                id: $0.id, purpose: $0.purpose, ringKey: $0.ringKey, created: $0.created, wrapped: $0.wrapped)
+        }
+    }
+
+    /// Keeps a data key: it is committed before, or together with, the first event that was sealed with it.
+    fileprivate func keep(_ key: WrappedKey) {
+        var changes = JournalChanges()
+        changes.dataKeys.append(
+            .put(
+                DataKeyRow(
+                    id: key.id, purpose: key.purpose.rawValue, ringKey: key.ringKey, created: key.created,
+                    wrapped: key.wrapped)))
+        // A journal that is closed takes no events either, so nothing is sealed in vain.
+        try? submit(changes)
+    }
+}

@@ -1,0 +1,49 @@
+internal import EventModel
+internal import Glibc
+internal import Logging
+internal import Settings
+
+/// Writes log lines to stderr: as text for people, or as one JSON object a line for machines.
+struct LineLogHandler: LogHandler {
+    let label: String
+    let format: LogSettings.Format
+    var logLevel: Logger.Level
+    var metadata: Logger.Metadata = [:]
+
+    /// Makes this the handler of every logger of the process.
+    static func bootstrap(_ settings: LogSettings) {
+        let level = Logger.Level(rawValue: settings.level.rawValue) ?? .info
+        let format = settings.format
+        LoggingSystem.bootstrap { LineLogHandler(label: $0, format: format, logLevel: level) }
+    }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let all = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
+        var line: [UInt8] = []
+        switch format {
+        case .text:
+            line += "\(Daemon.now()) \(event.level.rawValue) \(label): \(event.message)".utf8
+            for (key, value) in all { line += " \(key)=\(Self.quoted("\(value)"))".utf8 }
+        case .json:
+            let fields: [JSONValue.Member] = [
+                .init("time", .string("\(Daemon.now())")), .init("level", .string(event.level.rawValue)),
+                .init("logger", .string(label)), .init("message", .string("\(event.message)")),
+            ]
+            line += JSONValue.object(fields + all.map { .init($0.key, .string("\($0.value)")) }).bytes
+        }
+        line.append(UInt8(ascii: "\n"))
+        // One write a line: lines of several threads do not mix.
+        line.withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
+    /// As it is if it is one plain word; else as a JSON string, so that a target's words cannot forge a line.
+    private static func quoted(_ value: String) -> String {
+        let isPlain = !value.isEmpty && value.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != UInt8(ascii: "\"") }
+        return isPlain ? value : String(decoding: JSONValue.string(value).bytes, as: UTF8.self)
+    }
+}

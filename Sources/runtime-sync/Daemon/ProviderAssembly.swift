@@ -1,0 +1,117 @@
+internal import Delivery
+internal import EventModel
+internal import Settings
+internal import Supervision
+
+/// A provider whose plugin was found, whose manifest was read, and whose settings the manifest accepts.
+struct AssembledProvider: Sendable {
+    var settings: ResolvedProvider
+    var plugin: PluginFile
+}
+
+/// What became of the providers of the settings.
+struct ProviderAssembly: Sendable {
+    var assembled: [AssembledProvider] = []
+    /// Providers whose plugin cannot be used, and why: the others start.
+    var unusable: [(provider: String, reason: String)] = []
+    /// What is wrong in the settings: nothing starts.
+    var issues: [SettingsIssue] = []
+
+    /// Looks for each provider's plugin in the folders and checks its settings against the manifest.
+    init(_ loaded: LoadedSettings, loader: SettingsLoader) {
+        let folders = loaded.daemon.plugins.searched
+        for provider in loaded.providers {
+            do {
+                let plugin = try Self.find(provider.libraryName, in: folders)
+                let manifest = try PluginManifest(parsing: plugin.manifest)
+                let (resolved, issues) = loader.resolve(provider, against: manifest)
+                self.issues += issues
+                if let resolved { assembled.append(AssembledProvider(settings: resolved, plugin: plugin)) }
+            } catch let error as ManifestError {
+                unusable.append((provider.name, "the manifest of \(provider.libraryName): \(error)"))
+            } catch {
+                unusable.append((provider.name, "\(error)"))
+            }
+        }
+    }
+
+    var hasErrors: Bool { issues.contains { $0.severity == .error } }
+
+    /// The first folder that has the file counts.
+    private static func find(_ name: String, in folders: [String]) throws -> PluginFile {
+        for folder in folders {
+            do {
+                return try PluginFile(path: "\(folder)/\(name)")
+            } catch where error.reason == .missing {
+                continue
+            }
+        }
+        throw StartFailure("no \(name) in \(folders.joined(separator: ", "))")
+    }
+}
+
+extension PluginSettings {
+    /// The folders where plugins are looked for.
+    var searched: [String] { folders.isEmpty ? [Daemon.ownFolder] : folders }
+}
+
+extension AssembledProvider {
+    /// What the dispatcher has to know of it.
+    func route(slot: Int, daemon: DaemonSettings) -> ProviderRoute {
+        let provider = settings.provider
+        return ProviderRoute(
+            slot: slot, name: provider.name, targeting: settings.targetingRule(in: daemon),
+            classes: Set(DeliveryClass.allCases.filter { settings.manifest.delivers($0) }),
+            mapping: EventModel.AttributeMapping(rules: provider.mapping.map(\.rule)),
+            disposition: DispositionRule(retry: provider.retry.policy), deadline: provider.deadline.wholeMilliseconds,
+            window: provider.inFlight, canCheck: settings.manifest.capabilities.contains(.check),
+            canRead: settings.manifest.capabilities.contains(.readRecord), isObserving: provider.mode == .observe)
+    }
+
+    /// What its worker is started with.
+    ///
+    /// - Throws: if a file or secret of its settings cannot be read.
+    func configuration(daemon: DaemonSettings, ownListeners: [EgressRule]) throws -> WorkerConfiguration {
+        let provider = settings.provider
+        var configuration = WorkerConfiguration(
+            provider: provider.name, plugin: plugin, settings: settings.settingsJSON)
+        configuration.files = try settings.files.map { file in
+            WorkerFile(key: file.key, descriptor: try file.sealed())
+        }
+        configuration.egress = settings.egress.map { EgressRule(host: $0.host, port: $0.port) }
+        configuration.ownListeners = ownListeners
+        configuration.window = UInt32(provider.inFlight)
+        configuration.dataBytes = UInt64(provider.limits.memory.bytes)
+        configuration.descriptors = UInt32(provider.limits.descriptors)
+        configuration.logLines = UInt32(provider.limits.logLinesPerSecond)
+        configuration.isBestEffort = daemon.sandbox == .bestEffort
+        configuration.landlockABICap = UInt32(daemon.plugins.landlockABICap)
+        configuration.user = daemon.plugins.workerUser.map { .init(user: $0.uid, group: $0.gid) }
+        if !daemon.plugins.worker.isEmpty { configuration.executable = daemon.plugins.worker }
+        return configuration
+    }
+}
+
+extension Settings.AttributeMapping {
+    fileprivate var rule: EventModel.AttributeMapping.Rule {
+        let origin: EventModel.AttributeMapping.Origin =
+            switch source {
+            case .username: .username
+            case .email: .email
+            case .firstName: .firstName
+            case .lastName: .lastName
+            case .attribute(let name): .attribute(name)
+            }
+        return .init(target: target, origin: origin)
+    }
+}
+
+extension ProviderFile {
+    /// A copy in memory that nobody can change, for the worker.
+    fileprivate func sealed() throws -> Descriptor {
+        switch source {
+        case .path(let path): try Descriptor.sealedCopy(ofFile: path, name: key)
+        case .secret(let secret): try secret.withBytes { try Descriptor.sealed($0, name: key) }
+        }
+    }
+}

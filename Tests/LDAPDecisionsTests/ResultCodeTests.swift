@@ -1,0 +1,73 @@
+internal import RuntimeSyncPlugin
+internal import Testing
+
+@testable internal import LDAPDecisions
+
+struct ResultCodeTests {
+    @Test(
+        arguments: [
+            // code, opening, locating, writing, verifying
+            (0, .delivered, .delivered, .delivered, .delivered),
+            (3, .retry, .retry, .retry, .retry),
+            (11, .retry, .retry, .retry, .retry),
+            (51, .retry, .retry, .retry, .retry),
+            (52, .retry, .retry, .retry, .retry),
+            (80, .retry, .retry, .retry, .retry),
+            (8, .misconfigured, .misconfigured, .misconfigured, .misconfigured),
+            (13, .misconfigured, .misconfigured, .misconfigured, .misconfigured),
+            (48, .misconfigured, .refused, .refused, .refused),
+            (49, .misconfigured, .refused, .refused, .refused),
+            (50, .misconfigured, .refused, .refused, .refused),
+            (53, .misconfigured, .refused, .refused, .refused),
+            (10, .misconfigured, .refused, .refused, .refused),
+            (19, .misconfigured, .refused, .refused, .refused),
+            (21, .misconfigured, .refused, .refused, .refused),
+            (34, .misconfigured, .refused, .refused, .refused),
+            (32, .misconfigured, .absent, .absent, .absent),
+            (122, .misconfigured, .refused, .retry, .refused),
+            (4711, .misconfigured, .refused, .refused, .refused),
+        ] as [(Int32, Outcome, Outcome, Outcome, Outcome)])
+    func `a code means what it means where it comes`(
+        number: Int32, opening: Outcome, locating: Outcome, writing: Outcome, verifying: Outcome
+    ) {
+        let code = ResultCode(number)
+        #expect(Occasion.allCases.map(code.outcome) == [opening, locating, writing, verifying])
+    }
+
+    @Test func `only success is delivered`() {
+        for number in (-20...130).map(Int32.init) + [4096, 16654] where number != 0 {
+            #expect(!Occasion.allCases.map(ResultCode(number).outcome).contains(.delivered), "\(number)")
+        }
+    }
+
+    @Test func `a code is written with name and number, an unknown one with its number`() {
+        #expect(ResultCode(50).text == "insufficientAccessRights (50)")
+        #expect(ResultCode(4711).text == "code 4711")
+    }
+}
+
+struct ServerAnswerTests {
+    private func trace(_ secret: String) -> SecretTrace {
+        var secret = secret
+        return secret.withUTF8 { SecretTrace(UnsafeRawBufferPointer($0)) }
+    }
+
+    @Test(arguments: ["hunter2", "value hunter2 is bad", "xhunter2", "hunter2x", "huhunter2"])
+    func `a message that repeats the password is dropped`(message: String) {
+        let answer = ServerAnswer(code: ResultCode(19), message: message, hiding: trace("hunter2"))
+        #expect(!answer.detail("writing").contains("hunter2"))
+        #expect(answer.detail("writing").hasPrefix("writing: constraintViolation (19)"))
+    }
+
+    @Test(arguments: ["too short", "hunter", "hunter 2", ""])
+    func `any other message is kept`(message: String) {
+        let answer = ServerAnswer(code: ResultCode(19), message: message, hiding: trace("hunter2"))
+        #expect(answer.message == message)
+    }
+
+    @Test func `a long message is cut, and its detail stays below the contract's 1 KiB`() {
+        let answer = ServerAnswer(code: ResultCode(19), message: String(repeating: "ü", count: 5000))
+        #expect(answer.detail("writing the password").utf8.count <= 1024)
+        #expect(answer.message.hasSuffix("…"))
+    }
+}

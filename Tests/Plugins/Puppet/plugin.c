@@ -1,0 +1,182 @@
+/*
+ * A plugin that does what it is told, good or bad: at start what the settings contain ("hang", "refuse", "crash"), and
+ * with each request what its external_id says. Requests that say nothing are completed by threads of its own, in any
+ * order.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime_sync.h"
+
+RTS_MANIFEST({"name": "Puppet", "version": "1.0.0", "abi": "1.0", "capabilities": ["credential", "check"]})
+
+#define MOST 65536u
+
+static const rts_host *host;
+static int file = -1;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t something_to_do = PTHREAD_COND_INITIALIZER;
+static uint64_t to_do[MOST];
+static size_t count;
+static uint64_t kept;
+
+static rts_bytes bytes_of(const char *text) {
+    return (rts_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+static int contains(rts_bytes bytes, const char *text) {
+    return bytes.data && memmem(bytes.data, bytes.size, text, strlen(text)) != NULL;
+}
+
+static int is(rts_bytes bytes, const char *text) {
+    return bytes.size == strlen(text) && memcmp(bytes.data, text, bytes.size) == 0;
+}
+
+static void answer(uint64_t id, uint32_t outcome, const char *detail) {
+    rts_completion completion = {.size = sizeof completion, .outcome = outcome, .detail = bytes_of(detail)};
+    (void)host->complete(host->context, id, &completion);
+}
+
+static void *complete_requests(void *nothing) {
+    (void)nothing;
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        while (count == 0) pthread_cond_wait(&something_to_do, &lock);
+        uint64_t id = to_do[--count];
+        pthread_mutex_unlock(&lock);
+        answer(id, RTS_DELIVERED, "done");
+        pthread_mutex_lock(&lock);
+    }
+    return NULL;
+}
+
+static void hang(void) {
+    for (;;) poll(NULL, 0, -1);
+}
+
+/* "HOST PORT": a connection through getaddrinfo; "=ADDRESS PORT": one without. */
+static void *connect_somewhere(void *argument) {
+    char *line = argument;
+    unsigned long long id;
+    char name[256], port[8];
+    if (sscanf(line, "%llu %255s %7s", &id, name, port) != 3) abort();
+    free(line);
+    int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    int error = 0;
+    if (name[0] == '=') {
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+        inet_pton(AF_INET, name + 1, &address.sin_addr);
+        error = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    } else {
+        struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list;
+        int result = getaddrinfo(name, port, &hints, &list);
+        if (result != 0) {
+            answer(id, RTS_REFUSED, result == EAI_NONAME ? "EAI_NONAME" : gai_strerror(result));
+            close(fd);
+            return NULL;
+        }
+        error = connect(fd, list->ai_addr, list->ai_addrlen) == 0 ? 0 : errno;
+        freeaddrinfo(list);
+    }
+    answer(id, error == 0 ? RTS_DELIVERED : RTS_REFUSED, error == 0 ? "" : strerrorname_np(error));
+    close(fd);
+    return NULL;
+}
+
+static void start_thread(void *(*function)(void *), void *argument) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, function, argument) != 0) abort();
+    pthread_detach(thread);
+}
+
+static const char *start(const rts_start *request, void **state) {
+    *state = NULL;
+    if (contains(request->settings, "refuse")) return "no base\x1b[2J";
+    if (contains(request->settings, "crash")) abort();
+    if (contains(request->settings, "hang")) hang();
+    if (request->file_count > 0) file = request->files[0].fd;
+    start_thread(complete_requests, NULL);
+    start_thread(complete_requests, NULL);
+    return NULL;
+}
+
+static void deliver(void *state, const rts_delivery *delivery) {
+    (void)state;
+    rts_bytes order = delivery->external_id;
+    if (!order.data) {
+        pthread_mutex_lock(&lock);
+        to_do[count++] = delivery->id;
+        pthread_cond_signal(&something_to_do);
+        pthread_mutex_unlock(&lock);
+    } else if (is(order, "crash")) {
+        *(volatile int *)8 = 0;
+    } else if (is(order, "exit")) {
+        _exit(0);
+    } else if (is(order, "hang")) {
+        hang();
+    } else if (is(order, "hang up")) {
+        shutdown(3, SHUT_RDWR);
+        hang();
+    } else if (is(order, "garbage")) {
+        const char garbage[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+        if (write(3, garbage, sizeof garbage) < 0) abort();
+    } else if (is(order, "keep")) {
+        kept = delivery->id;
+    } else if (is(order, "twice")) {
+        answer(delivery->id, RTS_DELIVERED, "once");
+        answer(delivery->id, RTS_DELIVERED, "twice");
+    } else if (is(order, "print")) {
+        printf("a password, perhaps\n");
+        fflush(stdout);
+        answer(delivery->id, RTS_DELIVERED, "");
+    } else if (is(order, "log")) {
+        for (int line = 0; line < 1000; line++) host->log(host->context, RTS_LOG_INFO, bytes_of("so it goes"));
+        host->metric(host->context, bytes_of("lines_total"), 1000);
+        answer(delivery->id, RTS_DELIVERED, "");
+    } else if (is(order, "file")) {
+        char text[64] = "";
+        if (pread(file, text, sizeof text - 1, 0) < 0) abort();
+        answer(delivery->id, RTS_DELIVERED, text);
+    } else if (is(order, "binary account")) {
+        rts_completion completion = {.size = sizeof completion, .outcome = RTS_DELIVERED};
+        completion.account = (rts_bytes){(const uint8_t *)"\xff\xfe", 2};
+        (void)host->complete(host->context, delivery->id, &completion);
+    } else {
+        char *line;
+        if (asprintf(&line, "%llu %.*s", (unsigned long long)delivery->id, (int)order.size, (const char *)order.data) < 0) {
+            abort();
+        }
+        start_thread(connect_somewhere, line);
+    }
+}
+
+static void check(void *state, uint64_t id) {
+    (void)state;
+    answer(id, RTS_DELIVERED, "checked");
+}
+
+static void stop(void *state) {
+    (void)state;
+    if (kept) answer(kept, RTS_RETRY, "stopping");
+}
+
+RTS_EXPORT const rts_plugin *runtime_sync_plugin(const rts_host *from);
+
+RTS_EXPORT const rts_plugin *runtime_sync_plugin(const rts_host *from) {
+    static const rts_plugin table = {
+        .size = sizeof table, .abi_major = RTS_ABI_MAJOR, .abi_minor = RTS_ABI_MINOR,
+        .start = start, .deliver = deliver, .check = check, .stop = stop};
+    host = from;
+    return &table;
+}

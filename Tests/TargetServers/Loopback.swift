@@ -1,0 +1,66 @@
+internal import Glibc
+
+/// Sockets on 127.0.0.1.
+public enum Loopback: Sendable {
+    /// A port that nobody listens on at this moment.
+    public static func freePort() throws -> UInt16 {
+        let (descriptor, port) = try listener()
+        close(descriptor)
+        return port
+    }
+
+    /// Whether somebody listens on `port`.
+    public static func isOpen(_ port: UInt16) -> Bool {
+        guard let descriptor = try? connect(to: port) else { return false }
+        close(descriptor)
+        return true
+    }
+
+    /// Listens on a port of the kernel's choice. The caller closes the socket.
+    static func listener() throws -> (descriptor: Int32, port: UInt16) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw failure("socket") }
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        var address = address(0)
+        let code = withUnsafeMutableBytes(of: &address) { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) { address in
+                bind(descriptor, address.baseAddress, size) == 0 && listen(descriptor, 64) == 0
+                    && getsockname(descriptor, address.baseAddress, &size) == 0
+            }
+        }
+        guard code else {
+            close(descriptor)
+            throw failure("listen")
+        }
+        return (descriptor, UInt16(bigEndian: address.sin_port))
+    }
+
+    /// Connects to `port`. The caller closes the socket.
+    static func connect(to port: UInt16) throws -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw failure("socket") }
+        var address = address(port)
+        let code = withUnsafeMutableBytes(of: &address) { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) {
+                Glibc.connect(descriptor, $0.baseAddress, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard code == 0 else {
+            close(descriptor)
+            throw failure("connect")
+        }
+        return descriptor
+    }
+
+    private static func address(_ port: UInt16) -> sockaddr_in {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        return address
+    }
+
+    private static func failure(_ call: String) -> ServerError {
+        .failed("\(call): \(String(cString: strerror(errno)))")
+    }
+}
