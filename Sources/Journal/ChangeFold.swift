@@ -28,6 +28,9 @@ struct ChangeFold {
         for changes in all { add(changes) }
     }
 
+    /// Whether secrets may go.
+    var isErasing: Bool { !erasedSecrets.isEmpty || !endedEvents.isEmpty }
+
     private mutating func add(_ changes: JournalChanges) {
         for change in changes.deliveries { add(change) }
         for subject in changes.subjects { subjects[subject.number] = subject }

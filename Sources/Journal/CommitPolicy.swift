@@ -70,14 +70,16 @@ struct CommitPolicy {
         return due <= now ? .checkpoint(emptying: true) : .wait(until: due, orChanges: 1)
     }
 
+    /// - Parameter logPages: 0 if there was nothing to write: then there was no fsync either.
     mutating func committed(_ durability: Durability, hasErased: Bool, logPages: Int, at now: Int64) {
+        retryAt = nil
+        guard logPages > 0 else { return }
         switch durability {
         case .power: unsyncedSince = nil
         case .process: unsyncedSince = unsyncedSince ?? now
         }
         if hasErased { erasedSince = erasedSince ?? now }
         self.logPages = logPages
-        retryAt = nil
     }
 
     /// The transaction was rolled back for want of room.

@@ -9,7 +9,9 @@ final class FolderLock: Sendable {
     private let file: Mutex<Int32?>
 
     init(folder: String) throws(JournalError) {
-        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
+        if mkdir(folder, 0o700) == 0 {
+            try Self.sync("\(folder)/..")
+        } else if errno != EEXIST {
             throw .system(call: "mkdir", path: folder, code: errno)
         }
         var status = stat()
@@ -53,6 +55,14 @@ final class FolderLock: Sendable {
             ftruncate(open, 0)
             close(open)
         }
+    }
+
+    /// Makes a new name survive a power cut.
+    private static func sync(_ folder: String) throws(JournalError) {
+        let file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard file >= 0 else { throw .system(call: "open", path: folder, code: errno) }
+        defer { close(file) }
+        guard fsync(file) == 0 else { throw .system(call: "fsync", path: folder, code: errno) }
     }
 
     /// The process that wrote itself into the lock file.

@@ -4,7 +4,7 @@ internal import GRDB
 // What is read, and seldom written, at the start.
 extension Journal {
     /// The number that stands for a provider in the journal: the same for ever, given at the first call and on disk
-    /// when this returns.
+    /// when this returns. For the start and for reloads: it waits for the writer's commit and for its own.
     public func slot(for provider: String) throws(JournalError) -> Int {
         do {
             return try connection.write { db in

@@ -20,7 +20,8 @@ public struct JournalChanges: Sendable {
     public var fannedOutThrough: Int64?
     /// The last event that the subjects' states contain.
     public var foldedThrough: Int64?
-    /// Events that nobody needs any more. The newest event of all always stays: it holds the place of the sequence.
+    /// Events that nobody needs any more, with what secrets they have left. The newest event of all always stays: it
+    /// holds the place of the sequence.
     public var endedEvents: [ClosedRange<Int64>] = []
     /// Called on the writer's thread when the changes are committed; must return soon.
     public var onCommit: (@Sendable (CommittedChanges) -> Void)?
@@ -36,7 +37,8 @@ public struct JournalChanges: Sendable {
 
 /// What became of changes.
 public struct CommittedChanges: Sendable {
-    /// Bindings that were left out, because the account is bound to another subject already.
+    /// Bindings that were left out, because the account is bound to another subject already: those of all the changes
+    /// that shared the transaction.
     public let refusedBindings: [Binding]
 }
 

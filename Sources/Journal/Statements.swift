@@ -4,7 +4,7 @@ internal import GRDB
 /// The statements of the writer's transactions.
 struct Statements {
     let begin, commit, rollback, syncFull, syncNormal: SQLiteStatement
-    private let insertEvent, insertSecret, eraseSecret, endEvents: SQLiteStatement
+    private let insertEvent, insertSecret, eraseSecret, eraseSecrets, endEvents: SQLiteStatement
     private let writeDelivery, updateDelivery, deleteDelivery: SQLiteStatement
     private let writeSubject, putBinding, removeBinding: SQLiteStatement
     private let putDeadLetter, removeDeadLetter, count, putDataKey, removeDataKey, noteMeta: SQLiteStatement
@@ -20,6 +20,7 @@ struct Statements {
         insertEvent = try SQLiteStatement(db, "INSERT INTO events VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
         insertSecret = try SQLiteStatement(db, "INSERT INTO secrets VALUES(?1, ?2)")
         eraseSecret = try SQLiteStatement(db, "DELETE FROM secrets WHERE seq = ?1")
+        eraseSecrets = try SQLiteStatement(db, "DELETE FROM secrets WHERE seq BETWEEN ?1 AND ?2")
         endEvents = try SQLiteStatement(db, "DELETE FROM events WHERE seq BETWEEN ?1 AND ?2")
         writeDelivery = try SQLiteStatement(db, "INSERT OR REPLACE INTO deliveries VALUES(?1, ?2, ?3, ?4, ?5, ?6)")
         updateDelivery = try SQLiteStatement(
@@ -90,9 +91,11 @@ struct Statements {
         try note(changes.fannedOutThrough, Meta.fannedOutThrough)
         try note(changes.foldedThrough, Meta.foldedThrough)
         for range in changes.endedEvents where range.lowerBound < newest {
-            endEvents.bind(range.lowerBound, at: 1)
-            endEvents.bind(min(range.upperBound, newest - 1), at: 2)
-            try endEvents.run()
+            for statement in [endEvents, eraseSecrets] {
+                statement.bind(range.lowerBound, at: 1)
+                statement.bind(min(range.upperBound, newest - 1), at: 2)
+                try statement.run()
+            }
         }
         return try changes.bindings.compactMap(apply)
     }

@@ -10,9 +10,10 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     struct Commit {
         /// The first event's number.
         var firstSequence: Int64
+        /// Whether something was deleted that must not be found in the log.
         var hasErased: Bool
         var refusedBindings: [Binding]
-        /// Pages in the write-ahead log.
+        /// Pages in the write-ahead log; 0 if there was nothing to write.
         var logPages: Int
         /// Bytes of the database that are in use.
         var size: Int
@@ -69,6 +70,7 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
         try queue.writeWithoutTransaction { db in
             guard let statements else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
             try demand(durability, db)
+            logPages.pointee = 0
             try statements.begin.run()
             do {
                 for (offset, event) in events.enumerated() {
@@ -80,7 +82,7 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
                 let first = lastSequence + 1
                 lastSequence = newest
                 return Commit(
-                    firstSequence: first, hasErased: !changes.erasedSecrets.isEmpty, refusedBindings: refused,
+                    firstSequence: first, hasErased: changes.isErasing, refusedBindings: refused,
                     logPages: Int(logPages.pointee), size: try statements.size())
             } catch {
                 // SQLite may have rolled back by itself already.

@@ -158,7 +158,9 @@ final class Writer: Sendable {
     /// data that is gone.
     private static func isPassing(_ error: any Error) -> Bool {
         guard let error = error as? DatabaseError else { return false }
+        // SHMSIZE: the log's index could not grow, which on a full disk comes before the log itself finds it full.
         return error.resultCode == .SQLITE_FULL || error.resultCode == .SQLITE_BUSY
+            || error.extendedResultCode == .SQLITE_IOERR_SHMSIZE
     }
 
     private func die(_ error: any Error, _ rest: ArraySlice<Inbox.PendingEvent>, _ batch: Inbox.Batch) {

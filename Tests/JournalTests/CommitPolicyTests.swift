@@ -37,6 +37,13 @@ struct CommitPolicyTests {
         #expect(policy.next(waiting, at: 2_000 * Self.ms) == .commit(.process))
     }
 
+    @Test func `a commit that wrote nothing has not fsynced what came before it`() {
+        var policy = CommitPolicy()
+        policy.committed(.process, hasErased: false, logPages: 1, at: 0)
+        policy.committed(.power, hasErased: false, logPages: 0, at: 1)
+        #expect(policy.next(.init(changes: 512), at: 1_000 * Self.ms) == .commit(.power))
+    }
+
     @Test(arguments: [false, true])
     func `a second of quiet after an unsynced commit empties the log, and then all is still`(hasErased: Bool) {
         var policy = CommitPolicy()

@@ -63,7 +63,7 @@ struct TablesTests {
             $0.fannedOutThrough = 3
         }
         #expect(result.refusedBindings == [second])
-        #expect(try journal.fannedOutThrough() == 3)
+        #expect(try journal.progress() == (3, 0))
         #expect(try journal.binding(slot: 1, subject: 2) == nil)
         #expect(try journal.binding(slot: 1, account: Hash128(0, 100)) == first)
         // The same account at another provider is another account.
@@ -80,12 +80,12 @@ struct TablesTests {
         try journal.close()
     }
 
-    @Test func `dead letters are listed by provider, subject, outcome and page`() throws {
+    @Test func `dead letters are listed by provider, subject, reason and page`() throws {
         let letters = (1...6).map { number in
             DeadLetter(
                 id: DeliveryID(sequence: Int64(number), slot: number % 2, deliveryClass: .credential),
                 subject: Int64(number % 3), kind: .passwordUpdated, at: Timestamp(milliseconds: 1_000), attempt: 2,
-                outcome: number == 6 ? .unknown : .refused, detail: "constraint violation: \u{FC}", generation: 1)
+                reason: number == 6 ? "unknown" : "refused", detail: "constraint violation: \u{FC}", generation: 1)
         }
         try journal.commit { $0.deadLetters = letters.map { .put($0) } }
         #expect(try journal.deadLetters() == letters)
@@ -96,15 +96,89 @@ struct TablesTests {
         }
         #expect(try list { $0.slot = 1 } == [1, 3, 5])
         #expect(try list { $0.subject = 0 } == [3, 6])
-        #expect(try list { $0.outcome = .unknown } == [6])
+        #expect(try list { $0.reason = "unknown" } == [6])
         #expect(
             try list {
-                $0.slot = 0; $0.outcome = .refused
+                $0.slot = 0; $0.reason = "refused"
             } == [2, 4])
         #expect(try list { $0.limit = 2 } == [1, 2])
         #expect(try list { $0.after = letters[3].id } == [5, 6])
         try journal.commit { $0.deadLetters = [.remove(letters[0].id)] }
         #expect(try list { _ in } == [2, 3, 4, 5, 6])
+        try journal.close()
+    }
+
+    @Test func `how far fan-out and folding went comes back, each by itself`() throws {
+        #expect(try journal.progress() == (0, 0))
+        try journal.commit { $0.fannedOutThrough = 9 }
+        try journal.commit { $0.foldedThrough = 7 }
+        #expect(try journal.progress() == (9, 7))
+        try journal.close()
+    }
+
+    @Test func `deliveries and dead letters are found one by one and by provider`() throws {
+        let rows = (1...4).map { number in
+            DeliveryRow(
+                id: DeliveryID(sequence: Int64(number), slot: number % 2, deliveryClass: .profile), subject: 1,
+                kind: .profileUpdated)
+        }
+        let letter = DeadLetter(
+            id: rows[0].id, subject: 1, kind: .profileUpdated, at: Timestamp(milliseconds: 1), attempt: 1,
+            reason: "refused", detail: "")
+        try journal.commit {
+            $0.deliveries = rows.map { .begin($0) }
+            $0.deadLetters = [.put(letter)]
+        }
+        #expect(try journal.deliveries(limit: 3) == Array(rows[..<3]))
+        #expect(try journal.deliveries(slot: 0, limit: 10) == [rows[1], rows[3]])
+        #expect(try journal.delivery(rows[2].id) == rows[2])
+        #expect(try journal.delivery(DeliveryID(rawValue: 1)) == nil)
+        #expect(try journal.deadLetter(letter.id) == letter)
+        #expect(try journal.deadLetter(rows[1].id) == nil)
+        try journal.close()
+    }
+
+    @Test func `an event may go when it is old and no delivery or dead letter names it`() throws {
+        let old = (1...6).map { number in
+            var record = EventRecord.sample("e\(number)", secret: [UInt8(number)])
+            record.received = Timestamp(milliseconds: number <= 5 ? 1_000 : 9_000)
+            return record
+        }
+        try journal.submit(old, group: nil, token: 0)
+        let delivery = DeliveryID(sequence: 3, slot: 1_023, deliveryClass: .notification)
+        let letter = DeadLetter(
+            id: DeliveryID(sequence: 5, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
+            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: "")
+        try journal.commit {
+            $0.deliveries = [.begin(DeliveryRow(id: delivery, subject: 1, kind: .passwordUpdated))]
+            $0.deadLetters = [.put(letter)]
+        }
+        func retirable(before moment: Int64 = 5_000, through last: Int64 = 6, atMost: Int = 10) throws
+            -> ClosedRange<Int64>?
+        {
+            try journal.retirableEvents(
+                before: Timestamp(milliseconds: moment), through: last, atMost: atMost)
+        }
+        #expect(try retirable() == 1...2)
+        #expect(try retirable(before: 1_000) == nil)
+        #expect(try retirable(through: 1) == 1...1)
+        #expect(try retirable(atMost: 1) == 1...1)
+        // What secrets they have left go along.
+        try journal.commit { $0.endedEvents = [1...2] }
+        var secrets: [Int64] = []
+        try journal.forEachSecret(prefix: 1) { sequence, _ in secrets.append(sequence) }
+        #expect(secrets == [3, 4, 5, 6])
+        #expect(try retirable() == nil)
+        try journal.commit { $0.deliveries = [.end(delivery)] }
+        #expect(try retirable() == 3...4)
+        try journal.commit {
+            $0.endedEvents = [3...4]
+            $0.deadLetters = [.remove(letter.id)]
+        }
+        #expect(try retirable() == 5...5)
+        var ids: [String] = []
+        try journal.forEachEvent(after: 5) { ids.append($0.id) }
+        #expect(ids == ["e6"])
         try journal.close()
     }
 
