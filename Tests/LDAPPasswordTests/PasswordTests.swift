@@ -57,8 +57,11 @@ struct PasswordTests {
     @Test func `an empty password is refused`() async throws {
         let server = try directory()
         let bench = try Bench(server)
-        #expect(try await bench.setPassword("ada", "").outcome == .refused)
-        #expect(try await bench.verify("ada", "").outcome == .refused)
+        for completion in [try await bench.setPassword("ada", ""), try await bench.verify("ada", "")] {
+            #expect(completion.outcome == .refused)
+            #expect(completion.detail.contains("an empty password is never sent"))
+        }
+        #expect(bench.harness.metrics["connections"] == nil)
         #expect(server.bind(OpenLDAP.name("ada"), password: "before") == 0)
     }
 

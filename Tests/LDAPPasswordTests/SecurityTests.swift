@@ -147,6 +147,7 @@ struct SecurityTests {
     @Test func `an empty bind password is misconfigured and never an anonymous bind`() async throws {
         let completion = try await Bench(try directory(), bindPassword: "").setPassword("ada", "after")
         #expect(completion.outcome == .misconfigured)
+        #expect(completion.detail.contains("bind_password: empty"))
     }
 
     // MARK: Checking

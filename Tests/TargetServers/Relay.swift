@@ -2,11 +2,12 @@ internal import Glibc
 internal import Synchronization
 
 /// Stands between a client and a server on this machine, and does what networks do at the worst moment: it lets
-/// requests through and keeps the answers, or cuts every connection.
+/// requests through and keeps the answers, reads nothing, or cuts every connection.
 public final class Relay: Sendable {
     private struct State {
         var pairs: [(client: Int32, server: Int32)] = []
         var holdsAnswers = false
+        var holdsRequests = false
         var requestBytes = 0
         var connections = 0
         var ends = false
@@ -25,6 +26,9 @@ public final class Relay: Sendable {
     public init(to target: UInt16, holdsAnswers: Bool = false) throws {
         self.target = target
         (listener, port) = try Loopback.listener()
+        // Little is taken in while nothing is passed on.
+        var size: Int32 = 65_536
+        setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw ServerError.failed("pipe") }
         bell = (ends[0], ends[1])
@@ -57,6 +61,28 @@ public final class Relay: Sendable {
         ring()
     }
 
+    /// From now on nothing is read from clients, whose sockets fill up.
+    public func holdRequests() {
+        state.withLock { $0.holdsRequests = true }
+        ring()
+    }
+
+    /// Requests are read again.
+    public func releaseRequests() {
+        state.withLock { $0.holdsRequests = false }
+        ring()
+    }
+
+    /// Bytes that have come from clients and have not been read.
+    public var heldBytes: Int {
+        state.withLock { state in
+            state.pairs.reduce(0) { sum, pair in
+                var count: Int32 = 0
+                return ioctl(pair.client, UInt(FIONREAD), &count) == 0 ? sum + Int(count) : sum
+            }
+        }
+    }
+
     /// Cuts every connection there is. Kept answers are lost.
     public func cut() {
         state.withLock { state in
@@ -81,29 +107,30 @@ public final class Relay: Sendable {
 
     private func work() {
         while true {
-            let (pairs, holds, ends) = state.withLock { ($0.pairs, $0.holdsAnswers, $0.ends) }
-            if ends { break }
+            let state = state.withLock { $0 }
+            if state.ends { break }
             var entries = [
                 pollfd(fd: bell.reader, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
             ]
-            for pair in pairs {
-                entries.append(pollfd(fd: pair.client, events: Int16(POLLIN), revents: 0))
-                entries.append(pollfd(fd: pair.server, events: holds ? 0 : Int16(POLLIN), revents: 0))
+            for pair in state.pairs {
+                let (fromClient, fromServer) = (state.holdsRequests ? 0 : POLLIN, state.holdsAnswers ? 0 : POLLIN)
+                entries.append(pollfd(fd: pair.client, events: Int16(fromClient), revents: 0))
+                entries.append(pollfd(fd: pair.server, events: Int16(fromServer), revents: 0))
             }
             _ = poll(&entries, nfds_t(entries.count), -1)
             if entries[0].revents != 0 {
                 var byte: UInt8 = 0
                 _ = read(bell.reader, &byte, 1)
             }
-            for (index, pair) in pairs.enumerated() {
+            for (index, pair) in state.pairs.enumerated() {
                 let (client, server) = (entries[2 + 2 * index].revents, entries[3 + 2 * index].revents)
                 let goesOn =
                     if client != 0 {
                         pass(from: pair.client, to: pair.server, counts: true)
                     } else if server != 0 {
                         // While answers are kept this is the server's end, which is told at once.
-                        !holds && pass(from: pair.server, to: pair.client, counts: false)
+                        !state.holdsAnswers && pass(from: pair.server, to: pair.client, counts: false)
                     } else {
                         true
                     }

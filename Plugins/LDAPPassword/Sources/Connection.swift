@@ -37,6 +37,8 @@ final class Connection {
     }
 
     deinit {
+        // The notice of the end would go into the middle of the request that is only half out.
+        if unfinished != nil { shutdown(descriptor, Int32(SHUT_RDWR)) }
         lifeline.detach()
         ldap_unbind_ext(handle, nil, nil)
     }
@@ -97,10 +99,10 @@ final class Connection {
         return send { ldap_sasl_bind(handle, name, nil, &credential, nil, nil, &$0) }
     }
 
-    /// Tells the server, if it still listens, that nobody waits for this answer.
+    /// Tells the server that nobody waits for this answer. Not while another request is half out: libldap would write
+    /// the notice into the middle of it.
     func abandon(_ message: Int32) {
-        ldap_abandon_ext(handle, message, nil, nil)
-        if unfinished == message { unfinished = nil }
+        if unfinished == nil { ldap_abandon_ext(handle, message, nil, nil) }
     }
 
     private func modify(

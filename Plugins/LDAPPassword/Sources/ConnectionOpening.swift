@@ -73,7 +73,6 @@ struct ConnectionOpening {
             let answer = try self.answer(
                 to: connection.send { ldap_start_tls(connection.handle, nil, nil, &$0) }, on: connection,
                 until: deadline, doing: "StartTLS")
-            // A server without TLS may say `unavailable`, which is no reason to hope.
             if answer.code != .success {
                 throw OpenFailure(
                     answer.code.outcome(.opening), answer.search(hiding: nil).end.detail("StartTLS"))

@@ -228,9 +228,9 @@ struct Courier {
     private mutating func expire() {
         let now = now
         for (message, flight) in inFlight where flight.deadline <= now {
-            giveUp(message, flight.request, .timedOut)
             // A server that answers nothing in time may have forgotten the connection.
-            state.retire()
+            retire()
+            giveUp(message, flight.request, .timedOut)
         }
         if waiting.contains(where: { $0.deadline <= now }) {
             end(waiting.filter { $0.deadline <= now }, .timedOut)
@@ -246,7 +246,7 @@ struct Courier {
         if let index = waiting.firstIndex(where: { $0.id == id }) {
             end([waiting.remove(at: index)], .cancelled)
         } else if let (message, flight) = inFlight.first(where: { $0.value.request.id == id }) {
-            if flight.request.course.isAmbiguous { state.retire() }
+            if flight.request.course.isAmbiguous { retire() }
             giveUp(message, flight.request, .cancelled)
         } else if let index = stalled.firstIndex(where: { $0.request.id == id }) {
             let request = stalled.remove(at: index).request
@@ -257,9 +257,23 @@ struct Courier {
     }
 
     private mutating func giveUp(_ message: Int32, _ request: Request, _ reason: Interruption) {
-        inFlight[message] = nil
-        connection?.abandon(message)
+        guard inFlight.removeValue(forKey: message) != nil else { return }
         end([request], reason)
+        if connection?.unfinished == message {
+            // The rest of it will never be sent, and nothing else can be sent in its place.
+            lose()
+        } else {
+            connection?.abandon(message)
+        }
+    }
+
+    /// Sends nothing new on this connection. What could not be sent begins again on the next one.
+    private mutating func retire() {
+        state.retire()
+        let requests = stalled.map(\.request)
+        stalled = []
+        for request in requests { request.course.withdraw() }
+        waiting = requests + waiting
     }
 
     private mutating func endAll(_ reason: Interruption) {

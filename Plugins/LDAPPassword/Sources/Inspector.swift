@@ -54,6 +54,8 @@ struct Inspector {
     // MARK: Is this the password?
 
     private func verify(_ request: Request, _ account: LocatedAccount) -> Completion {
+        // Others may have been asked about before, of a server that answered late.
+        if host.now >= request.deadline { return request.course.interrupted(.timedOut) }
         var completion = Completion(.retry, account: account.stableID?.text)
         do throws(OpenFailure) {
             let connection = try opening.secured()
