@@ -173,6 +173,9 @@ let package = Package(
         .target(name: "TargetServers", dependencies: ["CLDAP"], path: "Tests/TargetServers", swiftSettings: strict),
         .target(
             name: "PluginHarness", dependencies: ["CRuntimeSync"], path: "Tests/PluginHarness", swiftSettings: strict),
+        .executableTarget(
+            name: "demo", dependencies: ["EventModel", "PluginHarness", "TargetServers"], path: "Tests/Demo",
+            swiftSettings: strict),
         .target(
             name: "Probe", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Probe", cSettings: strictC,
             linkerSettings: plainC),
