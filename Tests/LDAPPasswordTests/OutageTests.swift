@@ -144,7 +144,7 @@ struct OutageTests {
             return bench.harness.deliver(
                 Request(.profile, kind: "profile.updated", externalID: name, attributes: attributes))
         }
-        #expect(await eventually { relay.heldBytes > 0 })
+        #expect(await eventually { bench.harness.metrics["stalls"] ?? 0 > 0 })
         relay.releaseRequests()
         #expect(try await bench.harness.completions(of: ids).allSatisfy { $0.outcome == .delivered })
         #expect(bench.harness.metrics["connections"] == 1)
@@ -154,7 +154,7 @@ struct OutageTests {
         let server = try directory()
         let relay = try Relay(to: server.port)
         defer { relay.stop() }
-        let bench = try Bench(server, ["operation_timeout_ms": "1000"], port: relay.port)
+        let bench = try Bench(server, ["operation_timeout_ms": "3000"], port: relay.port)
         #expect(try await bench.setProfile("ada", #"{"title": ["x"]}"#).outcome == .delivered)
         relay.holdRequests()
         let text = String(repeating: "0123456789", count: 100_000)
@@ -164,6 +164,7 @@ struct OutageTests {
                     .profile, kind: "profile.updated", externalID: "ada",
                     attributes: "{\"description\": [\"\(index) \(text)\"]}"))
         }
+        #expect(await eventually { bench.harness.metrics["stalls"] ?? 0 > 0 })
         let outcomes = try await bench.harness.completions(of: ids).map(\.outcome)
         // What went into the socket whole may still arrive; what did not is known not to.
         #expect(outcomes.first == .unknown)
