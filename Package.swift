@@ -66,6 +66,7 @@ let package = Package(
         // Plugins that the tests load
         .library(name: "Probe", type: .dynamic, targets: ["Probe"]),
         .library(name: "Puppet", type: .dynamic, targets: ["Puppet"]),
+        .library(name: "SwiftProbe", type: .dynamic, targets: ["SwiftProbe"]),
         .library(name: "WrongABI", type: .dynamic, targets: ["WrongABI"]),
         .library(name: "NoEntry", type: .dynamic, targets: ["NoEntry"]),
     ],
@@ -182,6 +183,9 @@ let package = Package(
         .target(
             name: "Puppet", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Puppet", cSettings: strictC,
             linkerSettings: plainC),
+        .target(
+            name: "SwiftProbe", dependencies: ["CRuntimeSync", "RuntimeSyncPlugin"], path: "Tests/Plugins/SwiftProbe",
+            swiftSettings: staticRuntime, linkerSettings: staticLink),
         .target(
             name: "WrongABI", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/WrongABI", cSettings: strictC,
             linkerSettings: plainC),

@@ -251,6 +251,7 @@ public final class OpenLDAP: Sendable {
     ) -> String {
         var lines = ["core", "cosine", "inetorgperson"].map { "include /etc/ldap/schema/\($0).schema" }
         lines += ["modulepath /usr/lib/ldap", "moduleload back_mdb", "sizelimit unlimited", "threads 4"]
+        lines.append("sockbuf_max_incoming_auth 33554432")
         if options.hasPolicy { lines.append("moduleload ppolicy") }
         if let authority = options.authority, let certificate {
             lines += [

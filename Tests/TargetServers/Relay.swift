@@ -65,16 +65,6 @@ public final class Relay: Sendable {
         ring()
     }
 
-    /// Bytes that have come from clients and have not been read.
-    public var heldBytes: Int {
-        state.withLock { state in
-            state.pairs.reduce(0) { sum, pair in
-                var count: Int32 = 0
-                return ioctl(pair.client, UInt(FIONREAD), &count) == 0 ? sum + Int(count) : sum
-            }
-        }
-    }
-
     /// Cuts every connection there is. Kept answers are lost.
     public func cut() {
         state.withLock { state in
