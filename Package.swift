@@ -48,6 +48,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -105,7 +106,7 @@ let package = Package(
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Sockets", hummingbird, hummingbirdTLS,
                 .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, httpTypes, lifecycle,
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), nioSSL,
             ],
             swiftSettings: strict),
         .target(
@@ -130,7 +131,7 @@ let package = Package(
             name: "runtime-sync",
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Settings", "WorkerProtocol", "Intake", "Control", "Delivery",
-                "Supervision", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1,
+                "Supervision", "Sockets", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1, nioSSL,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 lifecycle, httpTypes,

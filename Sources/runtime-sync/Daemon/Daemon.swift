@@ -42,7 +42,7 @@ struct Daemon {
             _exit(1)
         }
         let ring = try KeyRing.open(path: settings.journal.keyFile, now: Self.now())
-        let journal = try Journal(folder: settings.journal.folder, limits: settings.journal.limits)
+        let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
         let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
         let dispatcher = Dispatcher(clock: Self.now, fatal: fatal)
@@ -61,14 +61,11 @@ struct Daemon {
             address.set(channel.localAddress)
             Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
         }
-        let tls = settings.intake.tls
         let intake = try IntakeServer(
-            address: settings.intake.listen.intakeAddress, tls: tls.isOn ? (tls.certificate, tls.key) : nil,
-            sources: settings.sources.map { try $0.intakeSource() },
-            limits: IntakeLimits(
-                bodyBytes: settings.intake.maxBody.bytes, batchBytes: settings.intake.maxBatchBody.bytes),
-            names: names, idWindow: settings.journal.idWindow.wholeMilliseconds, ring: ring, sealer: sealer,
-            journal: journal, clock: Self.now, group: group, logger: Logger(label: "intake"), onListening: listening)
+            settings.intake.listener, sources: settings.sources.map { try $0.intakeSource() },
+            limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
+            ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
+            logger: Logger(label: "intake"), onListening: listening)
         let control = ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
