@@ -203,6 +203,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),
         .testTarget(
+            name: "IntakeTests",
+            dependencies: [
+                "Intake", "Credentials", "EventModel", "Journal", "Sockets", "TargetServers", lifecycle, logging, nioCore,
+                nioPosix, nioSSL,
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
         .testTarget(
             name: "SupervisionTests",

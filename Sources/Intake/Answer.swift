@@ -6,6 +6,8 @@ internal import Journal
 /// It outlives its connection: whether or not the client still listens, what it waits for decides whether the events
 /// count as seen.
 final class Answer {
+    /// It answers a HEAD: the client expects none.
+    var omitsBody = false
     /// Called when the last of its events is on disk, or is not; not if there is nothing to wait for.
     var whenComplete: (() -> Void)?
 

@@ -8,6 +8,8 @@ struct IncomingRequest {
     /// One event a line, instead of one in all.
     let isBatch: Bool
     let credentials: Gatekeeper.Credentials
+    /// The answer has no body, whatever its length says.
+    let isHead: Bool
     /// The client wants the connection closed after the answer.
     let closes: Bool
     /// The client waits for our word before it sends the body (RFC 9110, section 10.1.1).
@@ -27,6 +29,7 @@ struct IncomingRequest {
         credentials = Gatekeeper.Credentials(
             id: fields[.webhookID], timestamp: fields[.webhookTimestamp], signatures: fields[.webhookSignature],
             peerUID: peerUID)
+        isHead = head.method == .head
         closes = fields[.connection].map { Self.has("close", in: $0) } ?? false
         awaitsContinue = fields[.expect]?.lowercased() == "100-continue"
         limit = isBatch ? limits.batchBytes : limits.bodyBytes

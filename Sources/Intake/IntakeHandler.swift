@@ -216,7 +216,9 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         self.request = nil
         owesContinue = false
         isEnding = request.closes
-        answers.append(answer(to: request))
+        let answer = answer(to: request)
+        answer.omitsBody = request.isHead
+        answers.append(answer)
         flushAnswers()
     }
 
@@ -261,7 +263,7 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         var didWrite = false
         while let answer = answers.first, answer.isComplete {
             answers.removeFirst()
-            write(answer.response, isLast: isEnding && answers.isEmpty, context)
+            write(answer, isLast: isEnding && answers.isEmpty, context)
             didWrite = true
         }
         if answers.isEmpty, owesContinue {
@@ -277,7 +279,8 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         resumeReading()
     }
 
-    private func write(_ response: Response, isLast: Bool, _ context: ChannelHandlerContext) {
+    private func write(_ answer: Answer, isLast: Bool, _ context: ChannelHandlerContext) {
+        let response = answer.response
         let json = response.document.bytes
         var fields = HTTPFields()
         fields[.contentType] = response.status < 300 ? "application/json" : "application/problem+json"
@@ -289,7 +292,9 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         if isLast { fields[.connection] = "close" }
         let head = HTTPResponse(status: .init(code: response.status), headerFields: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        context.write(wrapOutboundOut(.body(context.channel.allocator.buffer(bytes: json))), promise: nil)
+        if !answer.omitsBody {
+            context.write(wrapOutboundOut(.body(context.channel.allocator.buffer(bytes: json))), promise: nil)
+        }
         let written = context.eventLoop.makePromise(of: Void.self)
         context.write(wrapOutboundOut(.end(nil)), promise: written)
         lastWrite = written.futureResult

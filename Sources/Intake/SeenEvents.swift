@@ -35,7 +35,7 @@ final class SeenEvents: Sendable {
     }
 
     /// What is known of an event that arrives.
-    enum Admission {
+    enum Admission: Hashable {
         /// It was handed to the journal.
         case submitted
         /// The same event is on its way to the disk.
