@@ -31,10 +31,7 @@ final class Connection {
     }
 
     private func connect<Address>(_ address: inout Address) throws {
-        var limit = timeval(tv_sec: 20, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] { setLimit(option, seconds: 20, microseconds: 0) }
         let code = withUnsafeBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) {
                 Glibc.connect(descriptor, $0.baseAddress, socklen_t(bytes.count))
@@ -68,9 +65,20 @@ final class Connection {
     ///
     /// - Returns: how much went out.
     func fill(_ bytes: [UInt8]) -> Int {
-        var limit = timeval(tv_sec: 0, tv_usec: 500_000)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setLimit(SO_SNDTIMEO, seconds: 0, microseconds: 500_000)
         return trySend(bytes)
+    }
+
+    /// Whether nothing comes for a while. (A server that is right passes at any speed.)
+    func isSilent() -> Bool {
+        setLimit(SO_RCVTIMEO, seconds: 0, microseconds: 300_000)
+        defer { setLimit(SO_RCVTIMEO, seconds: 20, microseconds: 0) }
+        return (try? receive()) == nil
+    }
+
+    private func setLimit(_ option: Int32, seconds: Int, microseconds: Int) {
+        var limit = timeval(tv_sec: seconds, tv_usec: microseconds)
+        setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
     /// The server sees the end of what we say; we still hear it.

@@ -74,11 +74,17 @@ struct Daemon {
             configuration: .init(
                 services: [.init(service: intake), .init(service: control)],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        try await services.run()
-
+        var failure: (any Error)?
+        do {
+            try await services.run()
+        } catch {
+            // A door that does not open is no reason to leave the rest in disorder.
+            failure = error
+        }
         try await drain(dispatcher, hosts)
         try journal.close()
         try await group.shutdownGracefully()
+        if let failure { throw failure }
         logger.notice("stopped")
     }
 
@@ -120,13 +126,17 @@ struct Daemon {
         return Timestamp(milliseconds: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
-    /// The folder of this executable.
-    static let ownFolder: String = {
+    /// This executable.
+    static let ownPath: String = {
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = max(0, readlink("/proc/self/exe", &path, path.count - 1))
-        let text = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return text.lastIndex(of: "/").map { String(text[..<$0]) } ?? "."
+        return String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }()
+
+    /// Its folder.
+    static var ownFolder: String {
+        ownPath.lastIndex(of: "/").map { String(ownPath[..<$0]) } ?? "."
+    }
 }
 
 /// Where the intake listens, once it does: with port 0, only then is it known.
