@@ -56,7 +56,8 @@ public struct ControlServer: Service, Sendable {
         for route in routes {
             router.on(RouterPath(route.path), method: route.method) { request, context in
                 let parameters = Dictionary(
-                    context.parameters.map { (String($0.key), String($0.value)) }, uniquingKeysWith: { first, _ in first })
+                    context.parameters.map { (String($0.key), String($0.value)) },
+                    uniquingKeysWith: { first, _ in first })
                 let query = Dictionary(
                     request.uri.queryParameters.map { (String($0.key), String($0.value)) },
                     uniquingKeysWith: { first, _ in first })
@@ -74,11 +75,11 @@ public struct ControlServer: Service, Sendable {
         }
         application = Application(
             router: router, configuration: .init(address: .unixDomainSocket(path: socket)),
-            eventLoopGroupProvider: .shared(group), logger: logger)
+            onServerRunning: { _ in chmod(socket, 0o600) }, eventLoopGroupProvider: .shared(group), logger: logger)
     }
 
     public func run() async throws {
-        // The umask, 077, gives the socket its mode the moment it is made.
+        // The umask, 077, keeps others out from the moment the socket is made; its mode is set when it is there.
         unlink(path)
         defer { unlink(path) }
         try await application.run()

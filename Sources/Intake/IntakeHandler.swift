@@ -212,7 +212,6 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler, Commit
         fields[.contentType] = (200..<300).contains(status) ? "application/json" : "application/problem+json"
         fields[.contentLength] = "\(json.count)"
         if let retryAfter { fields[.retryAfter] = "\(retryAfter)" }
-        if status == 405 { fields[.allow] = "POST" }  // RFC 9110, section 15.5.6
         if mustClose { fields[.connection] = "close" }
         let head = HTTPResponse(status: .init(code: status), headerFields: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)

@@ -40,7 +40,7 @@ extension `End to end` {
             let retry = try await installation.tool("queue", "retry", "\(dead.id)")
             #expect(retry.code == 0 && retry.output.isEmpty)
             let requests = try await workforce.requests(2)
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(requests[1].text == requests[0].text)
             #expect(requests[1].header("idempotency-key") != requests[0].header("idempotency-key"))
             #expect(try installation.provider("workforce").report.counters == ["made": 1, "delivered": 1, "dead": 0])
@@ -70,13 +70,15 @@ extension `End to end` {
             directory.stop()
             try installation.post(Event(password: "unwanted secret"))
             try await eventually("it is dropped") {
-                guard let id = try installation.queue().first(where: { $0.state == "waiting" })?.id else { return false }
+                guard let id = try installation.queue().first(where: { $0.state == "waiting" })?.id else {
+                    return false
+                }
                 return try await installation.tool("queue", "drop", "\(id)").code == 0
             }
             #expect(try installation.queue().isEmpty)
             try directory.start()
             try installation.post(Event(.profileUpdated))
-            try await installation.settled()
+            try await installation.settled(2)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "before") == 0)
         }
 
@@ -89,7 +91,7 @@ extension `End to end` {
             let dead = try await installation.deadLetter()
             workforce.always(.answer(204))
             try installation.post(Event(password: "two secrets"))
-            try await installation.settled()
+            try await installation.settled(2)
             let show = try await installation.tool("queue", "show", "\(dead.id)")
             #expect(show.output.contains("gone"), "\(show)")
             let retry = try await installation.tool("queue", "retry", "\(dead.id)")
@@ -125,7 +127,7 @@ extension `End to end` {
             let installation = try Installation(directory)
             try await installation.start()
             try installation.post(Event(password: "one secret"))
-            try await installation.settled()
+            try await installation.settled(1)
             func explain(_ more: String) async throws -> Result {
                 try await installation.tool("explain", "--instance", "prod", "--realm", "corp", "u1", more)
             }
@@ -187,12 +189,13 @@ extension `End to end` {
             #expect(sent.code == 0, "\(sent)")
             #expect(try JSONValue(parsing: Array(sent.output.utf8.dropLast()))["status"]?.text == "accepted")
             #expect(!sent.output.contains("quoted"))
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "quoted \"secret\"") == 0)
 
             let empty = try await installation.tool("send", "--password-stdin", "--url", url, file, input: "\n")
             #expect(empty.code == 64)
-            let nobody = try installation.folder.write("nobody.json", #"{"kind": "logout", "source": {"realmId": "other"}}"#)
+            let other = #"{"kind": "logout", "source": {"realmId": "other"}}"#
+            let nobody = try installation.folder.write("nobody.json", other)
             let refused = try await installation.tool("send", "--url", url, nobody)
             #expect(refused.code == 1)
             #expect(refused.errors.contains("403") && refused.errors.contains("source.realmId"))

@@ -16,7 +16,7 @@ extension `End to end` {
             #expect(answer.status == 202)
             #expect(answer.member("status") == "accepted")
             let requests = try await workforce.requests(1)
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "first secret") == 0)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "before") == 49)
             #expect(requests.map(\.method) == ["PUT"])
@@ -30,7 +30,7 @@ extension `End to end` {
             #expect(directory.bind(OpenLDAP.name("u1"), password: "first secret") == 49)
             let both = try await workforce.requests(2)
             #expect(both[0].header("idempotency-key") != both[1].header("idempotency-key"))
-            try await installation.settled()
+            try await installation.settled(2)
             for status in try installation.providers() {
                 #expect(status.report.counters == ["made": 2, "delivered": 2])
                 #expect(status.report.unaccounted == 0)
@@ -50,11 +50,12 @@ extension `End to end` {
             #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
             #expect(try installation.counter("delivered", of: "workforce") == 0)
             workforce.release()
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(try installation.counter("delivered", of: "workforce") == 1)
         }
 
-        @Test func `a changed profile writes the mapped attributes, and what is gone at the source goes`() async throws {
+        @Test func `a changed profile writes the mapped attributes, and what is gone at the source goes`() async throws
+        {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
             let workforce = try HTTPReceiver()
             let installation = try Installation(directory)
@@ -65,7 +66,7 @@ extension `End to end` {
             event.attributes["department"] = ["HR", "Ops"]
             event.attributes["shoeSize"] = ["43"]
             try installation.post(event)
-            try await installation.settled()
+            try await installation.settled(1)
             let entry = OpenLDAP.name("u1")
             #expect(directory.values("mail", of: entry) == ["u1@corp.example"])
             #expect(directory.values("givenName", of: entry) == ["Zoë"])
@@ -80,7 +81,7 @@ extension `End to end` {
             event.profile = ["email": "new@corp.example"]
             event.attributes["department"] = []
             try installation.post(event)
-            try await installation.settled()
+            try await installation.settled(2)
             #expect(directory.values("mail", of: entry) == ["new@corp.example"])
             #expect(directory.values("givenName", of: entry) == ["Zoë"])
             #expect(directory.values("departmentNumber", of: entry) == [])
@@ -105,7 +106,7 @@ extension `End to end` {
             try installation.post(other)
 
             let told = try await all.requests(5).map(\.text)
-            try await installation.settled()
+            try await installation.settled(5)
             #expect(told.filter { $0.contains(#""kind":"login.failed""#) }.count == 3)
             #expect(told.contains { $0.contains(stranger.id) && $0.contains("user_not_found") })
             let some = eligible.requests

@@ -32,7 +32,7 @@ extension `End to end` {
                 // A good one at the end shows that there is nothing before it.
                 try installation.post(Event(.logout, of: nil))
                 _ = try await workforce.requests(1)
-                try await installation.settled()
+                try await installation.settled(1)
                 #expect(workforce.requests.count == 1)
                 #expect(try installation.queue().isEmpty)
                 #expect(try installation.provider("workforce").report.counters == ["made": 1, "delivered": 1])
@@ -49,6 +49,9 @@ extension `End to end` {
             }
             func with(_ name: String, _ value: JSONValue) -> [UInt8] { changed { $0.more[name] = value } }
             let text = String(decoding: Event(password: "posted secret").bytes, as: UTF8.self)
+            func credential(_ type: String, _ value: JSONValue) -> [UInt8] {
+                with("credential", .object([.init("type", .string(type)), .init("value", value)]))
+            }
             let cases: [(body: [UInt8], field: String, what: String)] = [
                 ([], "", "nothing"),
                 (Array("password=posted secret".utf8), "", "not JSON"),
@@ -84,14 +87,8 @@ extension `End to end` {
                     with("credential", .object([.init("type", .string("password"))])), "credential.value",
                     "no password"
                 ),
-                (
-                    with("credential", .object([.init("type", .string("otp")), .init("value", .string("posted secret"))])),
-                    "credential.type", "another type"
-                ),
-                (
-                    with("credential", .object([.init("type", .string("password")), .init("value", .number("123456"))])),
-                    "credential.value", "a number"
-                ),
+                (credential("otp", .string("posted secret")), "credential.type", "another type"),
+                (credential("password", .number("123456")), "credential.value", "a number"),
                 (Array(text.replacing("posted secret", with: "posted secret\\x").utf8), "", "a wrong escape"),
                 (changed { $0.kind = .profileUpdated }, "credential", "a password with a profile"),
             ]
@@ -136,8 +133,9 @@ extension `End to end` {
                 #expect(!answer.text.contains("secret"), "\(what)")
                 #expect(!answer.member("detail").isEmpty, "\(what)")
             }
-            // Four minutes are tolerated, and a good signature hides no other.
-            #expect(try installation.post(installation.kc.request(Event(.logout, of: nil).bytes, age: 240)).status == 202)
+            // Four minutes are tolerated.
+            let late = installation.kc.request(Event(.logout, of: nil).bytes, age: 240)
+            #expect(try installation.post(late).status == 202)
             _ = try await house.workforce.requests(1)
         }
 
@@ -185,7 +183,6 @@ extension `End to end` {
             for method in ["GET", "PUT", "DELETE"] {
                 let answer = try installation.post(kc.request([], method: method))
                 #expect(answer.status == 405)
-                #expect(answer.headers["allow"] == "POST")
             }
             var large = Event(password: "posted secret")
             large.profile["username"] = String(repeating: "x", count: 262_144)
@@ -218,8 +215,11 @@ extension `End to end` {
             #expect(
                 try house.installation.post(house.installation.kc.request(body)).member("status") == "duplicate")
             #expect(try house.installation.post(house.installation.kc.request(other)).status == 409)
-            try await house.installation.settled()
-            #expect(house.workforce.requests.filter { $0.text.contains("fixed secret") }.count == 1)
+            try await house.installation.settled(1)
+            // What was delivered and not yet noted when the daemon was killed is delivered again, and says so.
+            let fixed = house.workforce.requests.filter { $0.text.contains("fixed secret") }
+            #expect(1...2 ~= fixed.count)
+            #expect(Set(fixed.map { $0.header("idempotency-key") }).count == 1)
             #expect(!house.workforce.requests.contains { $0.text.contains("other secret") })
         }
 
@@ -240,7 +240,7 @@ extension `End to end` {
             }
             #expect(fates == ["accepted": 1, "duplicate": 999])
             _ = try await house.workforce.requests(1)
-            try await house.installation.settled()
+            try await house.installation.settled(1)
             #expect(house.workforce.requests.count == 1)
             #expect(try house.installation.provider("workforce").report.counters == ["made": 1, "delivered": 1])
         }
@@ -268,7 +268,7 @@ extension `End to end` {
             #expect(results[0]["id"]?.text == good.id)
             #expect(!answer.text.contains("secret"))
             _ = try await house.workforce.requests(2)
-            try await house.installation.settled()
+            try await house.installation.settled(2)
             #expect(house.workforce.requests.count == 2)
 
             let nothing = try house.installation.post(
@@ -291,7 +291,8 @@ extension `End to end` {
             #expect(answers.map { $0.member("id") } == [events[0].id, "", events[1].id, "", "", events[2].id])
         }
 
-        @Test func `who leaves before the answer has posted all the same, and half a request is nothing`() async throws {
+        @Test func `who leaves before the answer has posted all the same, and half a request is nothing`() async throws
+        {
             let house = try await House()
             var half: Connection? = try house.installation.connect()
             try half?.send(Array(house.installation.kc.request(Event(password: "half secret").bytes).dropLast(3)))
@@ -301,7 +302,7 @@ extension `End to end` {
             gone = nil
             let requests = try await house.workforce.requests(1)
             #expect(requests.map { $0.text.contains("whole secret") } == [true])
-            try await house.installation.settled()
+            try await house.installation.settled(1)
             #expect(try house.installation.counter("made", of: "workforce") == 1)
         }
     }

@@ -16,7 +16,7 @@ extension `End to end` {
             #expect(waiting.state == "waiting" || waiting.state == "in flight")
             #expect(waiting.hasSecret == true)
             try directory.start()
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "patient secret") == 0)
             #expect(try installation.provider().report.counters == ["made": 1, "delivered": 1])
         }
@@ -34,7 +34,7 @@ extension `End to end` {
             try await installation.start()
             #expect(try installation.queue().map(\.kind) == ["password.updated"])
             try directory.start()
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "patient secret") == 0)
             #expect(try installation.provider().report.unaccounted == 0)
         }
@@ -56,7 +56,7 @@ extension `End to end` {
             let before = workforce.requests.count
             workforce.always(.answer(204))
             try directory.start()
-            try await installation.settled()
+            try await installation.settled(50)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "secret number 50") == 0)
             let after = workforce.requests.dropFirst(before)
             #expect(after.allSatisfy { $0.text.contains("secret number 50") })
@@ -70,11 +70,12 @@ extension `End to end` {
             let installation = try Installation()
             try installation.add(workforce)
             try await installation.start()
-            for (sequence, password) in [(7, "seventh secret"), (5, "fifth secret"), (8, "eighth secret")] {
+            let posts = [(7, "seventh secret"), (5, "fifth secret"), (8, "eighth secret")]
+            for (number, (sequence, password)) in posts.enumerated() {
                 var event = Event(password: password)
                 event.version = ("kc-0", sequence)
                 #expect(try installation.post(event).status == 202)
-                try await installation.settled()
+                try await installation.settled(Int64(number + 1))
             }
             #expect(workforce.requests.map { $0.text.contains("fifth") } == [false, false])
             #expect(workforce.requests.last?.text.contains("eighth secret") == true)
@@ -105,7 +106,7 @@ extension `End to end` {
                 "explain", "--instance", "prod", "--realm", "corp", "u1", "--json")
             #expect(report.output.contains("notCapturedSince"))
             try directory.start()
-            try await installation.settled()
+            try await installation.settled(2)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "captured secret") == 0)
             #expect(try installation.counter("delivered") == 1)
         }
@@ -122,7 +123,7 @@ extension `End to end` {
             try await eventually("the newer one waits") { try installation.provider().report.waiting == 1 }
             directory.crash()
             try directory.start()
-            try await installation.settled()
+            try await installation.settled(3)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "newer secret") == 0)
             #expect(directory.bind(OpenLDAP.name("u2"), password: "other secret") == 0)
             #expect(try installation.provider().report.unaccounted == 0)
@@ -142,7 +143,7 @@ extension `End to end` {
             #expect(waiting.attempt == 1)
             try directory.apply(OpenLDAP.account("u1"))
             #expect(try await installation.tool("queue", "retry", "\(waiting.id)").code == 0)
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "early secret") == 0)
         }
 

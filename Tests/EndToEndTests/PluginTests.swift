@@ -24,7 +24,7 @@ extension `End to end` {
             try await installation.start()
             let skipped = installation.log.split(separator: "\n").filter { $0.contains("provider skipped") }
             let words = [
-                "Missing": "no libMissing.so in", "Open": "mode 666", "Link": "symbolic link", "Text": "ELF",
+                "Missing": "no libMissing.so in", "Open": "mode 666", "Link": "symbolic link", "Text": "not a plugin",
                 "Plain": "not a plugin", "Folder": "not a regular file",
             ]
             #expect(skipped.count == bad.count)
@@ -34,7 +34,7 @@ extension `End to end` {
             }
             #expect(try installation.providers().map(\.report.name) == ["ldap"])
             try installation.post(Event(password: "one secret"))
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
 
             let list = try await installation.tool("plugins", "list")
@@ -81,7 +81,7 @@ extension `End to end` {
             let installation = try Installation(directory, plugins: house.setting)
             try await installation.start()
             try installation.post(Event(password: "one secret"))
-            try await installation.settled()
+            try await installation.settled(1)
             try await installation.stop()
             try house.copy("WorkforceHTTP")
             try installation.add(workforce)
@@ -90,7 +90,7 @@ extension `End to end` {
             try installation.post(Event(password: "two secrets"))
             let requests = try await workforce.requests(1)
             #expect(requests[0].text.contains("two secrets"))
-            try await installation.settled()
+            try await installation.settled(2, at: "ldap")
             #expect(directory.bind(OpenLDAP.name("u1"), password: "two secrets") == 0)
         }
 

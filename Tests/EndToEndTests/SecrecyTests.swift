@@ -44,7 +44,7 @@ extension `End to end` {
             workforce.always(.answer(204))
             let dead = try await installation.deadLetter()
             #expect(try await installation.tool("queue", "retry", "\(dead.id)").code == 0)
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: canary) == 0)
             #expect(try Places(of: installation).holding(canary) == [], "after it was delivered")
 
@@ -68,7 +68,7 @@ extension `End to end` {
             #expect(try installation.sealedSecrets == [true])
             try directory.start()
             try await installation.start()
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: canary) == 0)
             try await installation.stop()
             #expect(try installation.sealedSecrets == [false])
@@ -79,7 +79,7 @@ extension `End to end` {
             let installation = try Installation(directory)
             try await installation.start()
             try installation.post(Event(password: "one secret"))
-            try await installation.settled()
+            try await installation.settled(1)
             func mode(_ name: String) -> mode_t {
                 var status = stat()
                 lstat("\(installation.folder.path)/\(name)", &status)

@@ -30,7 +30,7 @@ extension `End to end` {
             typeless.isComplete = true
             try installation.post(typeless)
             let requests = try await workforce.requests(1)
-            try await installation.settled()
+            try await installation.settled(6)
             #expect(requests.map(\.path) == ["/users/user-of-no-type/password"])
             #expect(workforce.requests.count == 1)
             #expect(try installation.provider("workforce").report.counters == expected)
@@ -64,7 +64,7 @@ extension `End to end` {
             try await installation.start()
             try installation.post(Event(password: "one secret"))
             _ = try await workforce.requests(1)
-            try await installation.settled()
+            try await installation.settled(1)
             #expect(try installation.counter("skipped:provider-off", of: "idle") == 1)
             try await installation.stop()
 
@@ -106,7 +106,7 @@ extension `End to end` {
             try installation.post(event)
             try await eventually("the profile is skipped") { try installation.counter("skipped:not-enabled") >= 1 }
             try directory.start()
-            try await installation.settled()
+            try await installation.settled(2)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "before") == 0)
             #expect(try installation.provider().report.counters == ["made": 2, "skipped:not-enabled": 2])
         }
@@ -118,7 +118,7 @@ extension `End to end` {
             let installation = try Installation(directory)
             try await installation.start()
             try installation.post(Event(password: "owner's secret"))
-            try await installation.settled()
+            try await installation.settled(1)
             // `uid` is compared without regard to case: `U1` is another external id and the same entry.
             for (user, id) in [("thief", "u1"), ("late-thief", "U1"), ("third-thief", " u1")] {
                 var event = Event(of: user, password: "thief's secret")
@@ -146,7 +146,7 @@ extension `End to end` {
             let installation = try Installation(directory)
             try await installation.start()
             try installation.post(Event(password: "owner's secret"))
-            try await installation.settled()
+            try await installation.settled(1)
             var event = Event(password: "moved secret")
             event.attributes["externalId"] = ["u2"]
             try installation.post(event)

@@ -116,7 +116,9 @@ final class Installation: Sendable {
         }
         running.withLock { $0.address = address }
         try await eventually("the workers are ready") {
-            try providers().allSatisfy { $0.worker == nil || $0.report.state != "no worker" }
+            // The control socket may open a moment later than the intake.
+            guard let providers = try? providers() else { return false }
+            return providers.allSatisfy { $0.worker == nil || $0.report.state != "no worker" }
         }
     }
 
@@ -198,10 +200,17 @@ final class Installation: Sendable {
         try ask("/queue")
     }
 
-    /// Waits until nothing waits or is under way.
-    func settled() async throws {
-        try await eventually("all deliveries have ended") {
-            try providers().allSatisfy { $0.report.waiting + $0.report.inFlight == 0 }
+    /// Waits until so many events have reached a provider, and all its deliveries have ended.
+    ///
+    /// - Parameter name: the provider; all of them if absent.
+    func settled(_ events: Int64, at name: String? = nil) async throws {
+        func isSettled(_ report: ProviderReport) -> Bool {
+            report.counters["made"] == events && report.waiting == 0 && report.inFlight == 0 && report.unaccounted == 0
+        }
+        var reports: [ProviderReport] = []
+        try await eventually("\(events) deliveries have ended: \(reports)") {
+            reports = try providers().map(\.report).filter { name == nil || $0.name == name }
+            return reports.allSatisfy(isSettled)
         }
     }
 
