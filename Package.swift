@@ -235,6 +235,11 @@ let package = Package(
             name: "WorkforceHTTPTests",
             dependencies: ["PluginHarness", "RuntimeSyncPlugin", "TargetServers", "WorkforceRequests"],
             swiftSettings: strict),
+        // The executables themselves, with real servers around them; `swift build --build-tests` puts them in place.
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["Credentials", "Delivery", "EventModel", "Journal", "PluginHarness", "TargetServers"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
