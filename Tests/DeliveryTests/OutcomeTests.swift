@@ -1,4 +1,5 @@
 import EventModel
+import Journal
 import Testing
 
 @testable import Delivery
