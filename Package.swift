@@ -208,6 +208,12 @@ let package = Package(
         .testTarget(
             name: "WorkerProtocolTests", dependencies: ["WorkerProtocol", "CWorkerProtocol", "EventModel", nioCore],
             swiftSettings: strict),
+        .testTarget(
+            name: "DeliveryTests",
+            dependencies: [
+                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", nioCore, logging,
+            ],
+            swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),
         .testTarget(
             name: "IntakeTests",
