@@ -7,6 +7,13 @@ internal import NIOHTTP1
 public struct ControlClient: Sendable {
     private let socket: String
 
+    /// It connects or it does not: a daemon that is not there now will not be in a moment.
+    private static let client = {
+        var configuration = HTTPClient.Configuration.singletonConfiguration
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
     public init(socket: String) {
         self.socket = socket
     }
@@ -21,14 +28,17 @@ public struct ControlClient: Sendable {
         request.method = NIOHTTP1.HTTPMethod(rawValue: method.rawValue)
         let response: HTTPClientResponse
         do {
-            response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+            response = try await Self.client.execute(request, timeout: .seconds(30))
         } catch {
             throw ControlError(
                 status: 0, "no daemon answers on \(socket): is it running, and are you its user or root? (\(error))")
         }
         let body = try await response.body.collect(upTo: 64 << 20)
         guard response.status == .ok else {
-            throw ControlError(status: Int(response.status.code), String(buffer: body))
+            let words = String(buffer: body)
+            throw ControlError(
+                status: Int(response.status.code),
+                words.isEmpty ? "the daemon answered \(response.status.code) without a word" : words)
         }
         return Array(buffer: body)
     }

@@ -36,7 +36,7 @@ public enum Loopback: Sendable {
     }
 
     /// Connects to `port`. The caller closes the socket.
-    static func connect(to port: UInt16) throws(ServerError) -> Int32 {
+    public static func connect(to port: UInt16) throws(ServerError) -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ServerError(call: "socket") }
         var address = address(port)
