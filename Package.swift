@@ -211,14 +211,16 @@ let package = Package(
         .testTarget(
             name: "DeliveryTests",
             dependencies: [
-                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", nioCore, logging,
+                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", nioCore,
+                logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),
         .testTarget(
             name: "IntakeTests",
             dependencies: [
-                "Intake", "Credentials", "EventModel", "Journal", "Sockets", "TargetServers", lifecycle, logging, nioCore,
+                "Intake", "Credentials", "EventModel", "Journal", "Sockets", "TargetServers", lifecycle, logging,
+                nioCore,
                 nioPosix, nioSSL,
             ],
             swiftSettings: strict),

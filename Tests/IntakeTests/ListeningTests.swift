@@ -11,7 +11,7 @@ import Testing
 
 @Suite struct `An intake` {
     @Test func `serves TLS with a certificate, and nothing in clear`() async throws {
-        let authority = try ThrowAwayAuthority()
+        let authority = try CertificateAuthority()
         let server = try authority.issue("server")
         var listener = IntakeListener(.tcp(host: "127.0.0.1", port: 0))
         listener.tls = (server.certificate, server.key)
@@ -19,9 +19,9 @@ import Testing
         try await Door.open(setup) { door in
             let request = Door.request(
                 event("e1", kind: "password.updated", password: "canary"), fields: ["connection: close"])
-            let answer = try await tls(request, to: door.port, authority: authority.certificate, versions: nil)
+            let answer = try await tls(request, to: door.port, authority: authority.certificateFile, versions: nil)
             #expect(answer.contains("202 Accepted") && answer.contains(#"{"id":"e1","status":"accepted"}"#))
-            let old = try? await tls(request, to: door.port, authority: authority.certificate, versions: .tlsv11)
+            let old = try? await tls(request, to: door.port, authority: authority.certificateFile, versions: .tlsv11)
             #expect(old == nil)
             try await door.onThread { door in
                 let connection = try door.connect()
@@ -34,10 +34,10 @@ import Testing
     }
 
     @Test func `names the file that is no certificate or key`() async throws {
-        let authority = try ThrowAwayAuthority()
+        let authority = try CertificateAuthority()
         let server = try authority.issue("server")
         let other = try authority.issue("other")
-        let none = "\(authority.folder)/none.pem"
+        let none = server.certificate + ".none"
         let cases = [
             ((none, server.key), "\(none) holds no certificate in PEM"),
             ((server.key, server.key), "\(server.key) holds no certificate in PEM"),
