@@ -37,7 +37,7 @@ import Testing
         let authority = try CertificateAuthority()
         let server = try authority.issue("server")
         let other = try authority.issue("other")
-        let none = server.certificate + ".none"
+        let none = "\(authority.certificateFile).none"
         let cases = [
             ((none, server.key), "\(none) holds no certificate in PEM"),
             ((server.key, server.key), "\(server.key) holds no certificate in PEM"),
