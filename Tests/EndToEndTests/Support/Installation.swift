@@ -42,7 +42,6 @@ final class Installation: Sendable {
             journal: {folder: "\(folder.path)/journal", key_file: "\(folder.path)/journal.key"}
             intake: {\(intake)}
             control: {socket: "\(control)"}
-            metrics: {listen: "127.0.0.1:0"}
             plugins: {\(plugins ?? "folders: [\"\(Products.folder)\"]")}
             retry: {initial: 50ms, max: 500ms}
             log: {level: debug}
