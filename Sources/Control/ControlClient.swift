@@ -35,7 +35,10 @@ public struct ControlClient: Sendable {
         }
         let body = try await response.body.collect(upTo: 64 << 20)
         guard response.status == .ok else {
-            throw ControlError(status: Int(response.status.code), String(buffer: body))
+            let words = String(buffer: body)
+            throw ControlError(
+                status: Int(response.status.code),
+                words.isEmpty ? "the daemon answered \(response.status.code) without a word" : words)
         }
         return Array(buffer: body)
     }

@@ -36,7 +36,8 @@ extension SealError: CustomStringConvertible {
 /// A secret is padded to a multiple of 64 bytes, behind its length of 4 bytes: the disk does not tell how long a
 /// password is. Besides, the library answers less than 15 bytes in a `Data` whose memory cannot be wiped.
 public final class Sealer: Sendable {
-    private let keys: DataKeys
+    /// The keys it seals and opens with.
+    public let keys: DataKeys
     private let random = Mutex(RandomBytes())
 
     private static let layout: UInt8 = 1

@@ -46,7 +46,7 @@ extension DispatchCore {
     private func checkAnswered(_ completion: Completion, provider index: Int, now: Timestamp) {
         providers[index].check = nil
         if completion.outcome == .delivered {
-            reopen(index, now: now)
+            checkPassed(index, now: now)
         } else {
             providers[index].gate.checkFailed(
                 reason: "\(completion.outcome.name): \(completion.detail)", now: now, using: &random)
@@ -88,69 +88,99 @@ extension DispatchCore {
     private static let toleratedSilences = 3
 
     private func settle(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) {
+        releaseClaims(of: flight)
         do {
-            switch flight.purpose {
-            case .locate where completion.outcome == .delivered:
-                try located(flight, completion, provider: index, now: now)
-            case .locate:
-                releaseClaims(of: flight, provider: index)
+            switch (flight.purpose, completion.outcome) {
+            case (.locate, .delivered): try located(flight, completion, provider: index, now: now)
+            case (.locate, .absent) where flight.ticket.kind == .userCreated:
+                // It is there to be created; nobody else may have it meanwhile.
+                try deliver(flight, to: nil, provider: index, now: now)
+            case (.locate, .unknown):
                 // Nothing was written: an ambiguous search is just one to repeat.
                 var completion = completion
-                if completion.outcome == .unknown { completion.outcome = .retry }
+                completion.outcome = .retry
                 try conclude(flight, completion, provider: index, now: now)
-            case .deliver:
-                releaseClaims(of: flight, provider: index)
-                try conclude(flight, completion, provider: index, now: now)
+            default: try conclude(flight, completion, provider: index, now: now)
             }
         } catch {
-            log(.error, "answer not usable", flight.ticket, provider: index, ["error": "\(error)"])
-            putBack(flight.ticket, provider: index, after: 5_000, counts: false, now: now)
+            unreadable(flight.ticket, error, provider: index, now: now)
         }
     }
 
     /// The account was found. If nobody else has it, the delivery goes there.
     private func located(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
-        var flight = flight
-        let route = providers[index].route
         guard let account = completion.account ?? flight.externalID else {
-            releaseClaims(of: flight, provider: index)
             return bury(
                 flight.ticket, provider: index, reason: "refused",
                 detail: "the plugin found an account but did not say which", now: now)
         }
-        if let owner = try bindings.owner(slot: route.slot, account: account), owner != flight.ticket.subject {
-            releaseClaims(of: flight, provider: index)
+        if let owner = try bindings.owner(slot: providers[index].route.slot, account: account),
+            owner != flight.ticket.subject
+        {
             return bury(
                 flight.ticket, provider: index, reason: "refused",
                 detail: "the account belongs to another subject (number \(owner))", now: now)
         }
-        guard bindings.claim(slot: route.slot, account: account, for: flight.ticket.subject) else {
-            releaseClaims(of: flight, provider: index)
-            return putBack(flight.ticket, provider: index, after: 1_000, counts: false, now: now)
-        }
-        guard let event = try load(flight.ticket), let port = providers[index].port else {
-            releaseClaims(of: flight, provider: index)
-            return putBack(flight.ticket, provider: index, after: 0, counts: false, now: now)
-        }
+        try deliver(flight, to: account, provider: index, now: now)
+    }
+
+    /// Sends what was held back until its account was looked up.
+    private func deliver(_ located: Flight, to account: String?, provider index: Int, now: Timestamp) throws {
+        var flight = located
+        let route = providers[index].route
+        let ticket = flight.ticket
+        flight.claims = []
         flight.account = account
         flight.purpose = .deliver
         flight.deadline = now + route.deadline
-        var frames = ByteBuffer()
-        try write(&flight, event: event, provider: index, frames: &frames)
-        port.send(frames, generation: providers[index].generation)
+        flight.isCancelled = false
+        let claims = [
+            flight.externalID.map { bindings.claim(slot: route.slot, externalID: $0, for: ticket.subject) },
+            account.map { bindings.claim(slot: route.slot, account: $0, for: ticket.subject) },
+        ].compactMap(\.self)
+        flight.claims = claims.compactMap(\.self)
+        // While it was looked for, a newer state may have come, the subject may have opted out, or the provider shut.
+        guard flight.claims.count == claims.count, let port = providers[index].port, !providers[index].isPaused,
+            providers[index].gate.limit(1) > 0,
+            try isStillWanted(ticket, externalID: flight.externalID, provider: index, now: now)
+        else {
+            releaseClaims(of: flight)
+            let isTaken = flight.claims.count < claims.count
+            return putBack(ticket, provider: index, after: isTaken ? Self.claimPause : 0, counts: false, now: now)
+        }
+        do {
+            guard let event = try load(ticket) else { throw DispatchError.damaged("event \(ticket.key.sequence)") }
+            var frames = ByteBuffer()
+            try write(flight, event: event, provider: index, frames: &frames)
+            port.send(frames, generation: providers[index].generation)
+        } catch {
+            releaseClaims(of: flight)
+            throw error
+        }
     }
 
-    private func releaseClaims(of flight: Flight, provider index: Int) {
-        guard !flight.isBound, let externalID = flight.externalID else { return }
-        let slot = providers[index].route.slot
-        bindings.release(slot: slot, account: "external:\(externalID)", of: flight.ticket.subject)
-        if let account = flight.account { bindings.release(slot: slot, account: account, of: flight.ticket.subject) }
+    /// Whether nothing has changed since a delivery was sent to look for its account.
+    private func isStillWanted(
+        _ ticket: LaneTable.Ticket, externalID: String?, provider index: Int, now: Timestamp
+    ) throws -> Bool {
+        let state = try subjects.state(ticket.subject, now: now)
+        if ticket.key.deliveryClass.isState, let newest = state?.newest(ticket.key.deliveryClass),
+            newest.receipt != ticket.key.sequence
+        {
+            return false
+        }
+        return providers[index].route.targeting.decide(ticket.kind, facts: state?.facts, isBound: true)
+            == .deliver(externalID: externalID)
+    }
+
+    func releaseClaims(of flight: Flight) {
+        for claim in flight.claims { bindings.release(claim) }
     }
 
     private func conclude(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
         let ticket = flight.ticket
         switch completion.outcome {
-        case .delivered, .refused, .absent: reopen(index, now: now)
+        case .delivered, .refused, .absent: targetAnswered(index, now: now)
         case .retry, .misconfigured, .unknown:
             let didShut = providers[index].gate.trouble(
                 completion.outcome, subject: ticket.subject,
@@ -175,10 +205,12 @@ extension DispatchCore {
             log(
                 .info, "delivery will be retried", ticket, provider: index,
                 ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)", "after.ms": "\(wait)"])
-            putBack(ticket, provider: index, after: wait, counts: true, now: now)
+            putBack(
+                ticket, provider: index, after: wait, counts: true,
+                for: completion.retryAfter > 0 ? .targetsTime : .time, now: now)
         case .awaitAccount(let wait):
             log(.info, "delivery waits for its account", ticket, provider: index, ["after.ms": "\(wait)"])
-            putBack(ticket, provider: index, after: wait, counts: true, forAccount: true, now: now)
+            putBack(ticket, provider: index, after: wait, counts: true, for: .account, now: now)
         case .awaitProvider:
             putBack(ticket, provider: index, after: 0, counts: false, now: now)
         }
@@ -192,11 +224,18 @@ extension DispatchCore {
         let subject = flight.ticket.subject
         guard flight.ticket.key.deliveryClass != .notification else { return true }
         if flight.ticket.kind == .userDeleted {
-            try bindings.unbind(slot: slot, subject: subject, now: now, changes: &changes)
+            try bindings.unbind(slot: slot, subject: subject, changes: &changes, number: changeNumber)
             return true
         }
-        guard !flight.isBound, let account = completion.account ?? flight.account ?? flight.externalID else {
-            return true
+        let named = completion.account ?? flight.account
+        guard !flight.isBound, let account = named ?? flight.externalID else { return true }
+        if let pinned = try bindings.account(slot: slot, subject: subject) {
+            // Another lane of the same subject was first.
+            guard let named, named != pinned.account else { return true }
+            bury(
+                flight.ticket, provider: index, reason: "conflict",
+                detail: "written, but to another account than the one the subject is bound to by now", now: now)
+            return false
         }
         if let owner = try bindings.owner(slot: slot, account: account), owner != subject {
             bury(
@@ -206,7 +245,7 @@ extension DispatchCore {
         }
         bindings.bind(
             slot: slot, subject: subject, to: BoundAccount(account: account, externalID: flight.externalID), now: now,
-            changes: &changes)
+            changes: &changes, number: changeNumber)
         return true
     }
 
@@ -215,20 +254,24 @@ extension DispatchCore {
     /// A delivery in flight is over.
     func finish(_ ticket: LaneTable.Ticket, provider index: Int, as name: String, now: Timestamp) {
         providers[index].lanes.finish(ticket, now: now)
-        end(ticket.key, as: name, provider: index)
+        end(ticket.key, as: name)
     }
 
-    /// A delivery in flight goes back to wait, unless a newer one does.
+    /// A delivery in flight goes back to wait, unless a newer one does, or it is too old.
     func putBack(
-        _ ticket: LaneTable.Ticket, provider index: Int, after wait: Int64, counts: Bool, forAccount: Bool = false,
-        now: Timestamp
+        _ ticket: LaneTable.Ticket, provider index: Int, after wait: Int64, counts: Bool,
+        for patience: LaneTable.Patience = .time, now: Timestamp
     ) {
+        guard ticket.key.sequence > providers[index].expiredThrough else {
+            return finish(ticket, provider: index, as: "expired", now: now)
+        }
         let due = now + wait
-        let waits = providers[index].lanes.wait(
-            ticket, due: due, attemptCounts: counts, forAccount: forAccount, now: now)
-        guard waits else { return end(ticket.key, as: "superseded", provider: index) }
+        let waits = providers[index].lanes.wait(ticket, due: due, attemptCounts: counts, for: patience, now: now)
+        guard waits else { return end(ticket.key, as: "superseded") }
         changes.deliveries.append(
-            .update(ticket.key, due: due, attempt: counts ? ticket.attempt : ticket.attempt - 1, state: 0))
+            .update(
+                ticket.key, due: due, attempt: counts ? ticket.attempt : ticket.attempt - 1,
+                state: manualRetries[ticket.key] ?? 0))
     }
 
     /// A delivery in flight ends badly, and is kept for people to look at.
@@ -240,13 +283,14 @@ extension DispatchCore {
             .put(
                 DeadLetter(
                     id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
-                    reason: reason, detail: detail, generation: manualRetries.removeValue(forKey: ticket.key) ?? 0)))
+                    reason: reason, detail: detail, generation: manualRetries[ticket.key] ?? 0)))
+        removedLetters[ticket.key] = nil
         providers[index].lanes.finish(ticket, now: now)
         // The password stays for a retry by hand, unless a newer one was accepted meanwhile.
-        let mark = try? subjects.state(ticket.subject, now: now)?.marks[.credential]
-        let keepsSecret = ticket.key.deliveryClass == .credential && mark?.receipt == ticket.key.sequence
-        end(ticket.key, as: "dead", provider: index, keepsSecret: keepsSecret)
-        if keepsSecret { deadSecrets[ticket.subject, default: []].insert(ticket.key) }
+        let newest = try? subjects.state(ticket.subject, now: now)?.newest(.credential)
+        let keepsSecret = ticket.key.deliveryClass == .credential && newest?.receipt == ticket.key.sequence
+        end(ticket.key, as: "dead", keepsSecret: keepsSecret)
+        if keepsSecret { deadSecrets[ticket.subject, default: [:]][ticket.key] = now }
     }
 
     func log(

@@ -24,8 +24,8 @@ extension DispatchCore {
         let version = header.version(received: received, receipt: sequence)
         var subject: Int64 = 0
         if let key = header.subject {
-            subject = try subjects.number(of: key, now: now, changes: &changes)
-            _ = try subjects.update(subject, now: now) { $0.learn(header.facts, version: version) }
+            subject = try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
+            _ = try subjects.update(subject, now: now) { $0.learn(header.learnt, version: version) }
         }
         for (deliveryClass, kind) in header.states {
             try fanOut(
@@ -47,7 +47,7 @@ extension DispatchCore {
             subject == 0
             ? .newest(approximately: false)
             : try subjects.update(subject, now: now) {
-                $0.accept(deliveryClass, hasSecret: header.hasSecret, version: version)
+                $0.accept(deliveryClass, kind: kind, hasSecret: header.hasSecret, version: version)
             } ?? .outdated
         if acceptance == .newest(approximately: true) {
             logger.notice(
@@ -56,20 +56,25 @@ extension DispatchCore {
         }
         if deliveryClass == .credential, case .newest = acceptance {
             // A newer password ends older ones, those of dead letters included.
-            for key in deadSecrets[subject] ?? [] { endDeadSecret(key, of: subject) }
+            endDeadSecrets(of: subject)
         }
+        if kind == .userDeleted { endPasswords(of: subject, now: now) }
         let facts = subject == 0 ? nil : try subjects.state(subject, now: now)?.facts
         for index in providers.indices {
             let route = providers[index].route
-            count("made", provider: index)
+            count("made", slot: route.slot)
             if acceptance == .notCaptured {
-                count("skipped:\(SkipReason.notCaptured.rawValue)", provider: index)
+                count("skipped:\(SkipReason.notCaptured.rawValue)", slot: route.slot)
                 continue
             }
-            let isBound = try kind == .userDeleted && bindings.account(slot: route.slot, subject: subject) != nil
+            // What is under way may be about to bind an account; it is asked again when that has ended.
+            let isBound =
+                try kind == .userDeleted
+                && (!providers[index].lanes.keys(of: subject).isEmpty
+                    || bindings.account(slot: route.slot, subject: subject) != nil)
             switch route.targeting.decide(kind, facts: facts, isBound: isBound) {
             case .skip(let reason): skip(reason, header, provider: index)
-            case .deliver where acceptance == .outdated: count("superseded", provider: index)
+            case .deliver where acceptance == .outdated: count("superseded", slot: route.slot)
             case .deliver where route.isObserving: skip(.observed, header, provider: index)
             case .deliver:
                 queue(
@@ -80,7 +85,7 @@ extension DispatchCore {
     }
 
     private func skip(_ reason: SkipReason, _ header: EventHeader, provider index: Int) {
-        count("skipped:\(reason.rawValue)", provider: index)
+        count("skipped:\(reason.rawValue)", slot: providers[index].route.slot)
         logger.debug(
             "delivery skipped",
             metadata: [
@@ -92,33 +97,49 @@ extension DispatchCore {
     private func queue(_ key: DeliveryKey, kind: EventKind, subject: Int64, provider index: Int, now: Timestamp) {
         changes.deliveries.append(.begin(DeliveryRow(id: key, subject: subject, kind: kind)))
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
-        if kind == .userDeleted {
-            // Nobody may log in with a password of somebody who is gone.
+        let ended = providers[index].lanes.enqueue(key, subject: subject, kind: kind, now: now)
+        if let ended { end(ended, as: "superseded") }
+    }
+
+    /// Nobody may log in with a password of somebody who is gone, whether or not an account is known.
+    private func endPasswords(of subject: Int64, now: Timestamp) {
+        for index in providers.indices {
             for deliveryClass in [DeliveryClass.credential, .profile] {
                 for dropped in providers[index].lanes.dropAll(deliveryClass, of: subject, now: now) {
-                    end(dropped, as: "dropped:subject-deleted", provider: index)
+                    end(dropped, as: "dropped:subject-deleted")
                 }
             }
         }
-        let superseded = providers[index].lanes.enqueue(key, subject: subject, kind: kind, now: now)
-        if let superseded { end(superseded, as: "superseded", provider: index) }
+        endDeadSecrets(of: subject)
+    }
+
+    private func endDeadSecrets(of subject: Int64) {
+        for key in (deadSecrets[subject] ?? [:]).keys { endDeadSecret(key, of: subject) }
     }
 
     /// Takes an event's meaning for its subject in again, without making deliveries.
     func refold(_ header: EventHeader, _ stored: StoredEvent, now: Timestamp) throws {
         guard let key = header.subject else { return }
         let version = header.version(received: stored.received, receipt: stored.sequence)
-        let subject = try subjects.number(of: key, now: now, changes: &changes)
+        let subject = try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
         _ = try subjects.update(subject, now: now) { state in
-            state.learn(header.facts, version: version)
-            for (deliveryClass, _) in header.states {
-                _ = state.accept(deliveryClass, hasSecret: header.hasSecret, version: version)
+            state.learn(header.learnt, version: version)
+            for (deliveryClass, kind) in header.states {
+                _ = state.accept(deliveryClass, kind: kind, hasSecret: header.hasSecret, version: version)
             }
         }
     }
 }
 
 extension EventHeader {
+    /// What it tells of the targeting attributes. Who was deleted wants nothing any more, whatever is still under way.
+    fileprivate var learnt: SubjectFacts {
+        guard kind == .userDeleted else { return facts }
+        var learnt = facts
+        learnt.syncEnabled = .known([])
+        return learnt
+    }
+
     /// The states that an event tells, each with the kind that targeting asks for: a creation that carries a password
     /// is both.
     fileprivate var states: [(DeliveryClass, EventKind)] {

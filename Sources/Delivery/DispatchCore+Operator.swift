@@ -3,11 +3,9 @@ internal import Journal
 
 // What operators ask for.
 extension DispatchCore {
-    func report(now: Timestamp) throws -> [ProviderReport] {
+    func report() -> [ProviderReport] {
         var counters: [Int: [String: Int64]] = [:]
-        for (key, value) in try journal.counters() { counters[key.slot, default: [:]][key.name] = value }
-        // What has not reached the disk yet counts as well.
-        for (key, delta) in changes.counters { counters[key.slot, default: [:]][key.name, default: 0] += delta }
+        for (key, value) in totals { counters[key.slot, default: [:]][key.name] = value }
         return providers.map { provider in
             let (state, reason): (String, String) =
                 switch provider.gate.state {
@@ -17,6 +15,7 @@ extension DispatchCore {
                 case .open: ("running", "")
                 case .shut(_, _, let reason): ("held back", reason)
                 case .probing(_, let reason): ("checking", reason)
+                case .trying(_, let reason): ("trying", reason)
                 }
             return ProviderReport(
                 name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
@@ -31,31 +30,24 @@ extension DispatchCore {
         providers[index].isPaused = isPaused
     }
 
-    /// Waiting deliveries and dead letters, the oldest first.
-    func queue(limit: Int, provider: String?, now: Timestamp) throws -> [DeliveryReport] {
-        var slot: Int?
-        if let provider {
-            guard let index = index(named: provider) else {
-                throw CommandError.noSuchProvider(provider, known: providers.map(\.route.name))
-            }
-            slot = providers[index].route.slot
+    /// A provider's number; `nil` for all.
+    func slot(of provider: String?) throws -> Int? {
+        guard let provider else { return nil }
+        guard let index = index(named: provider) else {
+            throw CommandError.noSuchProvider(provider, known: providers.map(\.route.name))
         }
-        var reports: [DeliveryReport] = []
-        for row in try journal.deliveries(slot: slot, limit: limit) {
-            if let report = try report(row, now: now) { reports.append(report) }
-        }
-        var filter = DeadLetterFilter()
-        filter.slot = slot
-        filter.limit = limit
-        for letter in try journal.deadLetters(filter) {
-            reports.append(try report(letter, now: now))
-        }
-        return reports
+        return providers[index].route.slot
+    }
+
+    /// What was read of the queue, with what is known of it here.
+    func describe(_ page: QueuePage, now: Timestamp) throws -> [DeliveryReport] {
+        try page.waiting.compactMap { try report($0, now: now) }
+            + page.dead.filter { removedLetters[$0.id] == nil }.map { try report($0, now: now) }
     }
 
     func show(_ id: Int64, now: Timestamp) throws -> DeliveryReport {
         let key = DeliveryKey(rawValue: id)
-        if let letter = try journal.deadLetter(key) { return try report(letter, now: now) }
+        if let letter = try letter(key) { return try report(letter, now: now) }
         if let row = try journal.delivery(key), let report = try report(row, now: now) { return report }
         throw CommandError.noSuchDelivery(id)
     }
@@ -64,18 +56,26 @@ extension DispatchCore {
     func retry(_ id: Int64, now: Timestamp) throws {
         let key = DeliveryKey(rawValue: id)
         guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
-        if let letter = try journal.deadLetter(key) {
-            if key.deliveryClass == .credential, deadSecrets[letter.subject]?.contains(key) != true {
+        if let letter = try letter(key) {
+            if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
                 throw CommandError.needsNewPassword(id)
             }
-            deadSecrets[letter.subject]?.remove(key)
+            if key.deliveryClass.isState, let state = try subjects.state(letter.subject, now: now),
+                state.newest(key.deliveryClass)?.receipt != key.sequence
+            {
+                throw CommandError.outdated(id)
+            }
+            // The delivery takes over the letter's use of the secret.
+            deadSecrets[letter.subject]?[key] = nil
             if deadSecrets[letter.subject]?.isEmpty == true { deadSecrets[letter.subject] = nil }
-            changes.deadLetters.append(.remove(key))
-            changes.deliveries.append(.begin(DeliveryRow(id: key, subject: letter.subject, kind: letter.kind)))
+            remove(letter)
             manualRetries[key] = letter.generation + 1
-            count("dead", provider: index, -1)
-            let superseded = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, now: now)
-            if let superseded { end(superseded, as: "superseded", provider: index) }
+            changes.deliveries.append(
+                .begin(
+                    DeliveryRow(
+                        id: key, subject: letter.subject, kind: letter.kind, state: letter.generation + 1)))
+            let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, now: now)
+            if let ended { end(ended, as: "superseded") }
             return
         }
         guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
@@ -88,16 +88,31 @@ extension DispatchCore {
     /// Gives a waiting delivery or a dead letter up.
     func drop(_ id: Int64, now: Timestamp) throws {
         let key = DeliveryKey(rawValue: id)
-        guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
-        if let letter = try journal.deadLetter(key) {
-            changes.deadLetters.append(.remove(key))
-            count("dead", provider: index, -1)
-            count("dropped:operator", provider: index)
+        if let letter = try letter(key) {
+            remove(letter)
+            count("dropped:operator", slot: key.slot)
             return endDeadSecret(key, of: letter.subject)
         }
-        guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
+        guard let index = index(ofSlot: key.slot) else {
+            guard dropOrphan(key) else { throw CommandError.noSuchDelivery(id) }
+            return
+        }
+        guard let row = try journal.delivery(key), providers[index].lanes.look(key, subject: row.subject) != nil else {
+            throw CommandError.noSuchDelivery(id)
+        }
         guard providers[index].lanes.drop(key, subject: row.subject, now: now) else { throw CommandError.inFlight(id) }
-        end(key, as: "dropped:operator", provider: index)
+        end(key, as: "dropped:operator")
+    }
+
+    /// A dead letter, unless it was taken out a moment ago.
+    private func letter(_ key: DeliveryKey) throws -> DeadLetter? {
+        removedLetters[key] == nil ? try journal.deadLetter(key) : nil
+    }
+
+    private func remove(_ letter: DeadLetter) {
+        changes.deadLetters.append(.remove(letter.id))
+        removedLetters[letter.id] = changeNumber
+        count("dead", slot: letter.id.slot, -1)
     }
 
     /// What is known of a user, and what each provider would do with the next change.
@@ -124,7 +139,9 @@ extension DispatchCore {
                 waiting: waiting.filter { $0.provider == provider.route.name })
         }
         var newest: [String: String] = [:]
-        for (deliveryClass, version) in state.marks { newest[deliveryClass.name] = version.at.description }
+        for deliveryClass in DeliveryClass.allCases {
+            newest[deliveryClass.name] = state.newest(deliveryClass)?.at.description
+        }
         return SubjectReport(
             instance: instance, realm: realm, user: user, syncEnabled: state.facts.syncEnabled.value,
             userType: state.facts.userType.value, attributeExternalID: state.facts.externalID.value, newest: newest,
@@ -156,7 +173,7 @@ extension DispatchCore {
             received: event?.received.description ?? "", state: "dead", attempt: letter.attempt, due: nil,
             reason: letter.reason, detail: letter.detail,
             hasSecret: letter.id.deliveryClass == .credential
-                ? deadSecrets[letter.subject]?.contains(letter.id) == true : nil)
+                ? deadSecrets[letter.subject]?[letter.id] != nil : nil)
     }
 
     private func name(of slot: Int) throws -> String {
@@ -167,5 +184,25 @@ extension DispatchCore {
     private func user(_ subject: Int64, now: Timestamp) throws -> String {
         guard subject != 0 else { return "" }
         return try subjects.state(subject, now: now)?.key.userID ?? ""
+    }
+}
+
+/// What the journal says of the queue at a moment.
+struct QueuePage: Sendable {
+    /// At most so many deliveries and so many dead letters are looked at together.
+    static let largest = 500
+
+    var waiting: [DeliveryRow]
+    var dead: [DeadLetter]
+}
+
+extension Journal {
+    /// Deliveries and dead letters, the oldest first; reads as long as it takes to find them.
+    func queuePage(slot: Int?, limit: Int) throws(JournalError) -> QueuePage {
+        var filter = DeadLetterFilter()
+        filter.slot = slot
+        filter.limit = max(0, min(limit, QueuePage.largest))
+        return QueuePage(
+            waiting: try deliveries(slot: slot, limit: filter.limit), dead: try deadLetters(filter))
     }
 }

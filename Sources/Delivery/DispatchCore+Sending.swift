@@ -17,25 +17,31 @@ extension DispatchCore {
         guard let port = providers[index].port, !providers[index].isPaused else { return }
         var frames = ByteBuffer()
         if providers[index].gate.look(now: now) { startCheck(index, frames: &frames, now: now) }
-        while providers[index].gate.isOpen, providers[index].inFlight.count < providers[index].route.window,
+        while providers[index].inFlight.count < providers[index].gate.limit(providers[index].route.window),
             let ticket = providers[index].lanes.next()
         {
             do {
                 try send(ticket, provider: index, frames: &frames, now: now)
             } catch {
-                // Only the journal or a damaged row brings us here: nothing is lost by looking again.
-                log(.error, "delivery not readable", ticket, provider: index, ["error": "\(error)"])
-                putBack(ticket, provider: index, after: 5_000, counts: false, now: now)
+                unreadable(ticket, error, provider: index, now: now)
             }
         }
         if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }
     }
 
+    /// A delivery that cannot be put into words. If reading failed it is looked at again; what is damaged stays so.
+    func unreadable(_ ticket: LaneTable.Ticket, _ error: any Error, provider index: Int, now: Timestamp) {
+        guard error is JournalError else {
+            return bury(ticket, provider: index, reason: "damaged", detail: "\(error)", now: now)
+        }
+        log(.error, "journal not readable", ticket, provider: index, ["error": "\(error)"])
+        putBack(ticket, provider: index, after: 5_000, counts: false, now: now)
+    }
+
     private func startCheck(_ index: Int, frames: inout ByteBuffer, now: Timestamp) {
         guard providers[index].route.canCheck else {
             // Without a check, the next delivery is the test.
-            reopen(index, now: now)
-            return
+            return checkPassed(index, now: now)
         }
         let id = takeRequestID()
         providers[index].check = id
@@ -43,11 +49,15 @@ extension DispatchCore {
         frames.writeCheckFrame(id: id)
     }
 
-    /// The target takes deliveries again: those that waited because it did not need wait no longer.
-    func reopen(_ index: Int, now: Timestamp) {
-        let wasOpen = providers[index].gate.isOpen
-        providers[index].gate.succeeded()
-        guard !wasOpen else { return }
+    /// One delivery may be tried, even if it was to wait a little longer.
+    func checkPassed(_ index: Int, now: Timestamp) {
+        providers[index].gate.checkPassed()
+        providers[index].lanes.hurry(now: now)
+    }
+
+    /// The target answered a delivery, so those that waited because it did not need wait no longer.
+    func targetAnswered(_ index: Int, now: Timestamp) {
+        guard providers[index].gate.answered() else { return }
         logger.notice("provider resumed", metadata: ["provider": "\(providers[index].route.name)"])
         providers[index].lanes.hurry(now: now)
     }
@@ -66,27 +76,34 @@ extension DispatchCore {
         }
         let route = providers[index].route
         let state = ticket.subject == 0 ? nil : try subjects.state(ticket.subject, now: now)
-        if ticket.key.deliveryClass.isState, let mark = state?.marks[ticket.key.deliveryClass],
-            mark.receipt != ticket.key.sequence
+        if ticket.key.deliveryClass.isState, let newest = state?.newest(ticket.key.deliveryClass),
+            newest.receipt != ticket.key.sequence
         {
             return finish(ticket, provider: index, as: "superseded", now: now)
         }
         let bound =
             ticket.key.deliveryClass == .notification
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
-        let externalID: String?
+        var externalID: String?
         switch route.targeting.decide(ticket.kind, facts: state?.facts, isBound: bound != nil) {
         case .skip(let reason):
             return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
         case .deliver(let id): externalID = id
         }
+        // What is deleted is the account that was bound, whatever its subject was called in the end.
+        if ticket.kind == .userDeleted, let bound { externalID = bound.externalID }
         var flight = Flight(
             ticket: ticket, purpose: .deliver, deadline: now + route.deadline, externalID: externalID,
             account: bound?.account, isBound: bound != nil)
         if ticket.key.deliveryClass != .notification {
             guard try mayGo(&flight, bound: bound, provider: index, now: now) else { return }
         }
-        try write(&flight, event: event, provider: index, frames: &frames)
+        do {
+            try write(flight, event: event, provider: index, frames: &frames)
+        } catch {
+            releaseClaims(of: flight)
+            throw error
+        }
     }
 
     /// One account, one owner: a delivery goes to the account its subject is bound to, or to one that nobody has.
@@ -95,32 +112,37 @@ extension DispatchCore {
     ) throws -> Bool {
         let route = providers[index].route
         let ticket = flight.ticket
-        guard let externalID = flight.externalID else { return true }
         if let bound {
-            guard bound.externalID == nil || bound.externalID == externalID else {
-                bury(
-                    ticket, provider: index, reason: "refused",
-                    detail: "the subject's external id changed; its account is bound by another one", now: now)
-                return false
+            guard let externalID = flight.externalID, let boundBy = bound.externalID, boundBy != externalID else {
+                return true
             }
-            return true
-        }
-        if let owner = try bindings.owner(slot: route.slot, externalID: externalID), owner != ticket.subject {
             bury(
                 ticket, provider: index, reason: "refused",
-                detail: "the external id is bound to another subject (number \(owner))", now: now)
+                detail: "the subject's external id changed; its account is bound by another one", now: now)
             return false
         }
-        guard bindings.claim(slot: route.slot, account: "external:\(externalID)", for: ticket.subject) else {
-            putBack(ticket, provider: index, after: 1_000, counts: false, now: now)
-            return false
+        if let externalID = flight.externalID {
+            if let owner = try bindings.owner(slot: route.slot, externalID: externalID), owner != ticket.subject {
+                bury(
+                    ticket, provider: index, reason: "refused",
+                    detail: "the external id is bound to another subject (number \(owner))", now: now)
+                return false
+            }
+            guard let claim = bindings.claim(slot: route.slot, externalID: externalID, for: ticket.subject) else {
+                putBack(ticket, provider: index, after: Self.claimPause, counts: false, now: now)
+                return false
+            }
+            flight.claims.append(claim)
         }
-        if route.canRead, flight.account == nil { flight.purpose = .locate }
+        if route.canRead { flight.purpose = .locate }
         return true
     }
 
+    /// How long a delivery waits while another subject is about to bind its account; milliseconds.
+    static let claimPause: Int64 = 1_000
+
     /// Writes the request of a flight, which is under way from now on.
-    func write(_ flight: inout Flight, event: HotEvents.Event, provider index: Int, frames: inout ByteBuffer) throws {
+    func write(_ flight: Flight, event: HotEvents.Event, provider index: Int, frames: inout ByteBuffer) throws {
         let route = providers[index].route
         let ticket = flight.ticket
         let id = takeRequestID()
@@ -131,7 +153,7 @@ extension DispatchCore {
             attempt: UInt32(clamping: ticket.attempt), deadline: UInt32(clamping: route.deadline),
             externalID: flight.externalID, account: flight.account, event: body)
         if event.header.isTemporary { fields.flags.insert(.temporary) }
-        if !flight.isBound { fields.flags.insert(.first) }
+        if ticket.key.deliveryClass != .notification, !flight.isBound { fields.flags.insert(.first) }
         if ticket.key.deliveryClass != .notification, ticket.key.deliveryClass != .credential {
             fields.attributes = route.mapping.attributes(of: try JSONValue(parsing: body)["subject"]).bytes
         }

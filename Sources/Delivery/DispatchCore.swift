@@ -1,3 +1,4 @@
+internal import Credentials
 internal import EventModel
 internal import Journal
 internal import Logging
@@ -21,23 +22,36 @@ final class DispatchCore {
     var hot = HotEvents()
     /// How many deliveries and dead letters still need an event's secret.
     var secretUses: [Int64: Int] = [:]
-    /// Dead letters that still hold a secret, by subject: a newer password ends them.
-    var deadSecrets: [Int64: Set<DeliveryKey>] = [:]
+    /// Dead letters that still hold a secret, by subject, and since when: a newer password ends them.
+    var deadSecrets: [Int64: [DeliveryKey: Timestamp]] = [:]
+    /// Dead letters that are gone, whatever the disk says, and the number of the changes that say so.
+    var removedLetters: [DeliveryKey: UInt64] = [:]
+    /// Waiting deliveries of providers that are not configured any more, the oldest first.
+    private(set) var orphans: [DeliveryKey] = []
     /// What the journal is to be told.
     var changes = JournalChanges() {
         didSet { hasChanges = true }
     }
     private var hasChanges = false
+    /// The number of ``changes`` among all that were ever handed over.
+    private(set) var changeNumber: UInt64 = 1
+    private let ledger = CommitLedger()
+    /// The counters since the journal began, with what is not on disk yet.
+    private(set) var totals: [CounterKey: Int64] = [:]
     /// Idempotency keys of deliveries that were retried by hand have a number behind them.
     var manualRetries: [DeliveryKey: Int] = [:]
     /// Every event up to here has been fanned out.
     var fannedOutThrough: Int64 = 0
     private var foldedThrough: Int64 = 0
     var nextRequest: UInt64 = 1
-    var random = SystemRandomNumberGenerator()
+    var random: any RandomNumberGenerator
     private var lastFold = Timestamp(milliseconds: 0)
     private var lastTidy = Timestamp(milliseconds: 0)
+    /// The data key for secrets when unused ones were last looked for.
+    private var lastKey: UInt32 = 0
     let retention: Int64
+    /// Reads of the journal that may take long are done beside the dispatcher's thread; what they found comes back to it.
+    let aside: (@escaping @Sendable () -> @Sendable (DispatchCore) -> Void) -> Void
 
     /// One provider and its deliveries.
     struct Provider {
@@ -54,6 +68,8 @@ final class DispatchCore {
         var isPaused = false
         /// Requests in a row that the plugin did not answer at all.
         var silences = 0
+        /// Deliveries of events up to here are too old.
+        var expiredThrough: Int64 = 0
         /// Answers to requests that nobody waits for: a plugin that answers twice or too late.
         var strays = 0
     }
@@ -76,20 +92,30 @@ final class DispatchCore {
         var account: String?
         /// Whether the account is pinned already.
         var isBound: Bool
+        /// What it has reserved, to be released when it ends.
+        var claims: [BindingTable.Claim] = []
     }
 
+    /// - Parameters:
+    ///   - retention: how long an ended event's id is remembered; milliseconds.
+    ///   - random: where the jitter of retries comes from.
+    ///   - aside: runs its argument on another thread, and what that returns on the dispatcher's.
     init(
         journal: Journal, vault: Vault, reader: EnvelopeReader, routes: [ProviderRoute], retention: Int64,
-        logger: Logger
+        logger: Logger, random: any RandomNumberGenerator = SystemRandomNumberGenerator(),
+        aside: @escaping (@escaping @Sendable () -> @Sendable (DispatchCore) -> Void) -> Void
     ) throws {
         self.journal = journal
         self.vault = vault
         self.reader = reader
         self.logger = logger
         self.retention = retention
+        self.random = random
+        self.aside = aside
         subjects = try SubjectTable(journal: journal, vault: vault)
         bindings = BindingTable(journal: journal, vault: vault)
         providers = routes.map { Provider(route: $0, gate: ProviderGate(retry: $0.disposition.retry)) }
+        totals = try journal.counters()
     }
 
     /// Takes up where the last run ended: deliveries that had not ended, events that had not been fanned out.
@@ -97,28 +123,61 @@ final class DispatchCore {
         let progress = try journal.progress()
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
+        var password: DeliveryRow?
         try journal.forEachDelivery { stored in
-            if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
-            guard let index = index(ofSlot: stored.id.slot) else { return }
-            let superseded = providers[index].lanes.enqueue(
-                stored.id, subject: stored.subject, kind: stored.kind, attempt: stored.attempt, due: stored.due,
-                now: now)
-            if let superseded { end(superseded, as: "superseded", provider: index) }
+            // A creation goes before the password that came with it, though its number is the larger one.
+            let isPair =
+                stored.id.deliveryClass == .lifecycle && stored.id.sequence == password?.id.sequence
+                && stored.id.slot == password?.id.slot
+            if !isPair, let earlier = password.take() { takeUp(earlier, now: now) }
+            if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
         }
+        if let password { takeUp(password, now: now) }
         for letter in try journal.deadLetters(.all) where letter.id.deliveryClass == .credential {
-            secretUses[letter.id.sequence, default: 0] += 1
-            deadSecrets[letter.subject, default: []].insert(letter.id)
+            try takeUp(letter, now: now)
         }
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
-            guard let header = try header(of: stored) else { return }
+            let header: EventHeader?
+            do {
+                header = try self.header(of: stored)
+            } catch {
+                // One damaged event is named and left out; a wrong key file would not have come this far.
+                logger.critical(
+                    "event not readable",
+                    metadata: ["event.seq": "\(stored.sequence)", "event.id": "\(stored.id)", "error": "\(error)"])
+                header = nil
+            }
             if stored.sequence <= fannedOutThrough {
-                try refold(header, stored, now: now)
-            } else {
+                if let header { try refold(header, stored, now: now) }
+            } else if let header {
                 try fanOut(
                     header, sequence: stored.sequence, received: stored.received, hasStoredSecret: header.hasSecret,
                     now: now)
+            } else {
+                fannedOutThrough = stored.sequence
+                changes.fannedOutThrough = stored.sequence
             }
         }
+    }
+
+    private func takeUp(_ stored: DeliveryRow, now: Timestamp) {
+        if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
+        guard let index = index(ofSlot: stored.id.slot) else { return orphans.append(stored.id) }
+        if stored.state > 0 { manualRetries[stored.id] = stored.state }
+        let ended = providers[index].lanes.enqueue(
+            stored.id, subject: stored.subject, kind: stored.kind, attempt: stored.attempt, due: stored.due, now: now)
+        if let ended { end(ended, as: "superseded") }
+    }
+
+    /// A dead letter has its password still if it is young and no newer one was accepted.
+    private func takeUp(_ letter: DeadLetter, now: Timestamp) throws {
+        let sequence = letter.id.sequence
+        guard now - letter.at < Self.deadSecretAge, try journal.event(sequence)?.secret != nil else {
+            if secretUses[sequence] == nil { changes.erasedSecrets.append(sequence) }
+            return
+        }
+        secretUses[sequence, default: 0] += 1
+        deadSecrets[letter.subject, default: [:]][letter.id] = letter.at
     }
 
     func index(ofSlot slot: Int) -> Int? {
@@ -136,14 +195,17 @@ final class DispatchCore {
     }
 
     /// Counts for the conservation law: what is made ends as one of the others, or still waits.
-    func count(_ name: String, provider index: Int, _ delta: Int64 = 1) {
-        changes.counters[CounterKey(slot: providers[index].route.slot, name: name), default: 0] += delta
+    func count(_ name: String, slot: Int, _ delta: Int64 = 1) {
+        let key = CounterKey(slot: slot, name: name)
+        changes.counters[key, default: 0] += delta
+        totals[key, default: 0] += delta
     }
 
     /// A delivery is over: its row goes, and its secret with the last that needs it.
-    func end(_ key: DeliveryKey, as name: String, provider index: Int, keepsSecret: Bool = false) {
+    func end(_ key: DeliveryKey, as name: String, keepsSecret: Bool = false) {
         changes.deliveries.append(.end(key))
-        count(name, provider: index)
+        count(name, slot: key.slot)
+        manualRetries[key] = nil
         if key.deliveryClass == .credential, !keepsSecret { releaseSecret(of: key.sequence) }
     }
 
@@ -161,9 +223,12 @@ final class DispatchCore {
     /// Hands over what the journal is to be told; `nil` if that is nothing.
     func takeChanges() -> JournalChanges? {
         guard hasChanges else { return nil }
-        let taken = changes
+        var taken = changes
+        let number = changeNumber
+        taken.onCommit = { [ledger] in ledger.note(number, $0) }
         changes = JournalChanges()
         hasChanges = false
+        changeNumber += 1
         return taken
     }
 
@@ -175,7 +240,7 @@ final class DispatchCore {
             if !provider.inFlight.isEmpty || provider.check != nil { idle = min(idle, 500) }
             guard provider.port != nil, !provider.isPaused else { continue }
             if let wakeUp = provider.gate.wakeUp { idle = min(idle, wakeUp - now) }
-            if provider.gate.isOpen, let due = provider.lanes.nextDue { idle = min(idle, due - now) }
+            if provider.gate.limit(1) > 0, let due = provider.lanes.nextDue { idle = min(idle, due - now) }
         }
         return max(0, idle)
     }
@@ -183,34 +248,93 @@ final class DispatchCore {
     /// What is done again and again: states are written, deadlines watched, old things let go.
     func housekeep(now: Timestamp) throws {
         watchDeadlines(now: now)
-        if now - lastFold >= 2_000 {
+        // A clock that was set back must not stop this.
+        if abs(now - lastFold) >= 2_000 || subjects.isFull {
             lastFold = now
-            subjects.fold(into: &changes, now: now)
+            subjects.fold(into: &changes, number: changeNumber, now: now)
             if foldedThrough != fannedOutThrough {
                 foldedThrough = fannedOutThrough
                 changes.foldedThrough = foldedThrough
             }
+            forgetWhatIsOnDisk(now: now)
         }
-        if now - lastTidy >= 60_000 {
+        if abs(now - lastTidy) >= 60_000 {
             lastTidy = now
-            bindings.tidy(now: now)
-            try endOldSecrets(now: now)
+            endOldSecrets(now: now)
+            try expire(now: now)
             try retire(now: now)
+            destroyUnusedKeys(now: now)
         }
     }
 
-    /// A dead letter keeps its password for a day.
-    private func endOldSecrets(now: Timestamp) throws {
-        for (subject, keys) in deadSecrets {
-            for key in keys {
-                guard let letter = try journal.deadLetter(key), now - letter.at >= 86_400_000 else { continue }
-                endDeadSecret(key, of: subject)
+    private func forgetWhatIsOnDisk(now: Timestamp) {
+        let committed = ledger.committed
+        for refused in ledger.takeRefused() {
+            // Memory and disk had the same rules, so this is a mistake of ours; the disk is right.
+            logger.critical(
+                "binding refused by the journal",
+                metadata: ["slot": "\(refused.slot)", "subject": "\(refused.subject)"])
+            bindings.forget(slot: refused.slot, subject: refused.subject)
+        }
+        bindings.tidy(committed: committed)
+        subjects.tidy(committed: committed, now: now)
+        for (key, number) in removedLetters where number <= committed { removedLetters[key] = nil }
+    }
+
+    /// A dead letter keeps its password for a day; milliseconds.
+    private static let deadSecretAge: Int64 = 86_400_000
+
+    private func endOldSecrets(now: Timestamp) {
+        for (subject, letters) in deadSecrets {
+            for (key, since) in letters where now - since >= Self.deadSecretAge { endDeadSecret(key, of: subject) }
+        }
+    }
+
+    /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
+    /// are put back.
+    private func expire(now: Timestamp) throws {
+        var limits: [Int64: Int64] = [:]
+        func limit(_ age: Int64) throws -> Int64 {
+            if let known = limits[age] { return known }
+            let limit = try journal.lastEvent(receivedBefore: now + -age) ?? 0
+            limits[age] = limit
+            return limit
+        }
+        for index in providers.indices {
+            let route = providers[index].route
+            let through = try limit(route.giveUpAfter)
+            guard through > providers[index].expiredThrough else { continue }
+            providers[index].expiredThrough = through
+            let expired = providers[index].lanes.expire(through: through, now: now)
+            for key in expired { end(key, as: "expired") }
+            if !expired.isEmpty {
+                logger.warning(
+                    "deliveries given up",
+                    metadata: [
+                        "provider": "\(route.name)", "count": "\(expired.count)", "age.ms": "\(route.giveUpAfter)",
+                    ])
             }
         }
+        guard let oldest = orphans.first else { return }
+        let through = try limit(ProviderRoute.defaultGiveUpAfter)
+        guard oldest.sequence <= through else { return }
+        let split = orphans.firstIndex { $0.sequence > through } ?? orphans.count
+        for key in orphans[..<split] { end(key, as: "expired") }
+        orphans.removeFirst(split)
+    }
+
+    /// Lets a delivery go whose provider is not configured any more.
+    ///
+    /// - Returns: whether there was such a one.
+    func dropOrphan(_ key: DeliveryKey) -> Bool {
+        guard let place = orphans.firstIndex(of: key) else { return false }
+        orphans.remove(at: place)
+        end(key, as: "dropped:operator")
+        return true
     }
 
     func endDeadSecret(_ key: DeliveryKey, of subject: Int64) {
-        guard deadSecrets[subject]?.remove(key) != nil else { return }
+        guard deadSecrets[subject]?.removeValue(forKey: key) != nil else { return }
         if deadSecrets[subject]?.isEmpty == true { deadSecrets[subject] = nil }
         releaseSecret(of: key.sequence)
     }
@@ -220,5 +344,60 @@ final class DispatchCore {
         let retirable = try journal.retirableEvents(
             before: now + -retention, through: min(foldedThrough, fannedOutThrough), atMost: 4_096)
         if let retirable { changes.endedEvents.append(retirable) }
+    }
+
+    /// Once an hour, data keys that nothing on disk needs any more are destroyed: what they sealed is then gone from every
+    /// copy of the disk.
+    ///
+    /// The keys of this hour and the one before stay, for an event may be committed a little after it was sealed. Older
+    /// ones get no new uses, so what is read meanwhile can only be too careful. The keys of states stay for ever.
+    private func destroyUnusedKeys(now: Timestamp) {
+        let hourAgo = now + -3_600_000
+        let current = DataKeys.id(of: .secret, at: now)
+        guard current != lastKey else { return }
+        lastKey = current
+        let candidates = [SealPurpose.secret, .body].map { purpose in
+            vault.sealer.keys.ids.filter {
+                $0 & 3 == UInt32(purpose.rawValue) && $0 < DataKeys.id(of: purpose, at: hourAgo)
+            }
+        }
+        guard candidates.contains(where: { !$0.isEmpty }) else { return }
+        aside { [journal, logger] in
+            do {
+                let unused = try journal.unusedKeys(secrets: candidates[0], bodies: candidates[1])
+                return { $0.destroy(unused) }
+            } catch {
+                logger.error("unused data keys not found", metadata: ["error": "\(error)"])
+                return { _ in }
+            }
+        }
+    }
+
+    private func destroy(_ keys: [UInt32]) {
+        for key in keys {
+            vault.sealer.keys.forget(key)
+            changes.dataKeys.append(.remove(key))
+        }
+        if !keys.isEmpty { logger.info("data keys destroyed", metadata: ["count": "\(keys.count)"]) }
+    }
+}
+
+extension Journal {
+    /// Which of these data keys no waiting secret, or no event, needs.
+    fileprivate func unusedKeys(secrets: [UInt32], bodies: [UInt32]) throws(JournalError) -> [UInt32] {
+        var unused = Set(secrets)
+        if !unused.isEmpty {
+            try forEachSecret(prefix: 5) { _, prefix in
+                if let id = Sealer.keyID(of: prefix) { unused.remove(id) }
+            }
+        }
+        // Events go from the oldest on, and the hours of their keys go the same way, give or take one.
+        if let oldest = try sequenceBounds()?.lowerBound, let event = try event(oldest),
+            let id = Sealer.keyID(of: event.body)
+        {
+            let hour: UInt32 = 1 << 2
+            unused.formUnion(bodies.filter { $0 < id - hour })
+        }
+        return unused.sorted()
     }
 }

@@ -27,7 +27,7 @@ final class DispatchThread: @unchecked Sendable {  // touched by its own thread 
         let code = pthread_create(
             &thread, nil,
             { context in
-                    guard let context else { return nil }
+                guard let context else { return nil }
                 Unmanaged<DispatchThread>.fromOpaque(context).takeRetainedValue().run()
                 return nil
             }, context)

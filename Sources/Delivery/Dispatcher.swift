@@ -10,6 +10,8 @@ internal import Synchronization
 /// and one buffer of frames to each provider: the number of wake-ups does not grow with the number of events.
 public final class Dispatcher: CommitObserver, Sendable {
     private let inbox = DispatchInbox()
+    /// The journal, once started.
+    private let started = Mutex<Journal?>(nil)
     private let clock: @Sendable () -> Timestamp
     private let fatal: @Sendable (String) -> Void
 
@@ -34,7 +36,14 @@ public final class Dispatcher: CommitObserver, Sendable {
     ) throws {
         let core = try DispatchCore(
             journal: journal, vault: vault, reader: EnvelopeReader(names: names), routes: routes,
-            retention: retention, logger: logger)
+            retention: retention, logger: logger,
+            aside: { [inbox] work in
+                SideThread.run {
+                    let findings = work()
+                    inbox.add { $0.questions.append { core, _ in findings(core) } }
+                }
+            })
+        started.withLock { $0 = journal }
         try core.recover(now: clock())
         let thread = DispatchThread(core: core, inbox: inbox, journal: journal, clock: clock, fatal: fatal)
         thread.start()
@@ -72,12 +81,18 @@ public final class Dispatcher: CommitObserver, Sendable {
     }
 
     public func providers() async throws -> [ProviderReport] {
-        try await ask { try $0.report(now: $1) }
+        try await ask { core, _ in core.report() }
     }
 
+    /// Waiting deliveries and dead letters, the oldest first, at most `limit` and at most 500 of each. The search for them
+    /// runs on the caller's thread, for it may have to pass a million others.
+    ///
     /// - Parameter provider: only this one's; `nil` for all.
     public func queue(limit: Int, provider: String?) async throws -> [DeliveryReport] {
-        try await ask { try $0.queue(limit: limit, provider: provider, now: $1) }
+        guard let journal = started.withLock(\.self) else { return [] }
+        let slot = try await ask { core, _ in try core.slot(of: provider) }
+        let page = try journal.queuePage(slot: slot, limit: limit)
+        return try await ask { try $0.describe(page, now: $1) }
     }
 
     public func show(_ delivery: Int64) async throws -> DeliveryReport {

@@ -13,9 +13,13 @@ struct HotEvents {
 
     private var events: [Int64: Event] = [:]
     private var oldest: Int64 = 0
+    private var newest: Int64 = -1
+    private var bytes = 0
 
-    /// So many are kept.
+    /// So many are kept at most.
     static let capacity: Int64 = 16_384
+    /// So many bytes of bodies are kept at most: 16 MiB.
+    static let byteCapacity = 16 << 20
 
     subscript(_ sequence: Int64) -> Event? {
         events[sequence]
@@ -23,10 +27,12 @@ struct HotEvents {
 
     mutating func insert(_ event: CommittedEvent, header: EventHeader) {
         if events.isEmpty { oldest = event.sequence }
+        newest = event.sequence
+        bytes += event.record.body.count
         events[event.sequence] = Event(
             id: event.record.id, header: header, body: event.record.body, secret: event.record.secret)
-        while oldest <= event.sequence - Self.capacity {
-            events[oldest] = nil
+        while oldest <= newest, oldest <= newest - Self.capacity || bytes > Self.byteCapacity {
+            bytes -= events.removeValue(forKey: oldest)?.body.count ?? 0
             oldest += 1
         }
     }

@@ -11,6 +11,8 @@ public struct ProviderRoute: Sendable {
     public var classes: Set<DeliveryClass>
     public var mapping: AttributeMapping
     public var disposition: DispositionRule
+    /// The age at which a waiting delivery is given up; milliseconds.
+    public var giveUpAfter: Int64
     /// How long a plugin has for one delivery; milliseconds.
     public var deadline: Int64
     /// How many deliveries are in flight at once.
@@ -22,10 +24,14 @@ public struct ProviderRoute: Sendable {
     /// It decides and counts everything, and sends nothing.
     public var isObserving: Bool
 
+    /// Seven days; also for deliveries of providers that are not configured any more.
+    public static let defaultGiveUpAfter: Int64 = 7 * 86_400_000
+
     public init(
         slot: Int, name: String, targeting: TargetingRule, classes: Set<DeliveryClass>,
         mapping: AttributeMapping = AttributeMapping(), disposition: DispositionRule = DispositionRule(),
-        deadline: Int64 = 30_000, window: Int = 16, canCheck: Bool = true, canRead: Bool = true,
+        giveUpAfter: Int64 = ProviderRoute.defaultGiveUpAfter, deadline: Int64 = 30_000, window: Int = 16,
+        canCheck: Bool = true, canRead: Bool = true,
         isObserving: Bool = false
     ) {
         self.slot = slot
@@ -34,6 +40,7 @@ public struct ProviderRoute: Sendable {
         self.classes = classes
         self.mapping = mapping
         self.disposition = disposition
+        self.giveUpAfter = giveUpAfter
         self.deadline = deadline
         self.window = window
         self.canCheck = canCheck

@@ -1,13 +1,14 @@
 /// How a provider stands, for lists.
 public struct ProviderReport: Codable, Hashable, Sendable {
     public var name: String
-    /// `running`, `held back`, `checking`, `paused`, `no worker`, `observing`.
+    /// `running`, `held back`, `checking`, `trying` (the check passed; one delivery is tried), `paused`, `no worker`,
+    /// `observing`.
     public var state: String
     /// Why it is held back; empty otherwise.
     public var reason: String
     public var waiting: Int
     public var inFlight: Int
-    /// Since the journal began: made, delivered, superseded, dead, dropped:REASON, skipped:REASON.
+    /// Since the journal began: made, delivered, superseded, dead, expired, dropped:REASON, skipped:REASON.
     public var counters: [String: Int64]
 
     /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
@@ -78,6 +79,8 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
     case inFlight(Int64)
     /// The password is gone: superseded, dropped or expired.
     case needsNewPassword(Int64)
+    /// A newer state was accepted since.
+    case outdated(Int64)
 
     public var description: String {
         switch self {
@@ -87,6 +90,7 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
         case .noSuchUser(let user): "no event was ever about a user \(user)"
         case .inFlight(let id): "delivery \(id) is in flight; look again when it was answered"
         case .needsNewPassword(let id): "delivery \(id) needs a new password: the one it had is gone"
+        case .outdated(let id): "delivery \(id) is outdated: a newer change of the same user was accepted since"
         }
     }
 }

@@ -8,8 +8,9 @@ internal import Journal
 struct SubjectTable {
     private struct Entry {
         var state: SubjectState
-        /// When it was used last; a change is surely on disk when it is this old.
         var used: Timestamp
+        /// The number of the journal's changes that hold its latest state; 0 if it was read from disk.
+        var number: UInt64 = 0
     }
 
     private let journal: Journal
@@ -19,8 +20,10 @@ struct SubjectTable {
     private var dirty: Set<Int64> = []
     private var nextNumber: Int64
 
-    /// So many subjects are kept at hand; beyond, those not used for a minute go.
+    /// So many subjects are kept at hand, besides those whose states are not on disk yet.
     static let capacity = 65_536
+    /// So many changed states are written at once.
+    static let fullFold = 16_384
 
     init(journal: Journal, vault: Vault) throws {
         self.journal = journal
@@ -30,14 +33,20 @@ struct SubjectTable {
 
     /// Whether there are states to write.
     var hasChanges: Bool { !dirty.isEmpty }
+    /// Whether there are too many to wait any longer.
+    var isFull: Bool { dirty.count >= Self.fullFold }
 
     /// The number of a subject; a new one gets a row in `changes`.
-    mutating func number(of key: SubjectKey, now: Timestamp, changes: inout JournalChanges) throws -> Int64 {
+    ///
+    /// - Parameter changeNumber: of the journal's changes that this is part of.
+    mutating func number(
+        of key: SubjectKey, now: Timestamp, changes: inout JournalChanges, changeNumber: UInt64
+    ) throws -> Int64 {
         if let number = try known(key, now: now) { return number }
         let number = nextNumber
         nextNumber += 1
         let state = SubjectState(key: key)
-        entries[number] = Entry(state: state, used: now)
+        entries[number] = Entry(state: state, used: now, number: changeNumber)
         numbers[key] = number
         changes.subjects.append(
             SubjectRow(number: number, key: vault.hash(key), state: vault.seal(state, number: number, at: now)))
@@ -76,26 +85,39 @@ struct SubjectTable {
     }
 
     /// Hands over the states that changed since the last time.
-    mutating func fold(into changes: inout JournalChanges, now: Timestamp) {
+    ///
+    /// - Parameter number: of the journal's changes that this is part of.
+    mutating func fold(into changes: inout JournalChanges, number changeNumber: UInt64, now: Timestamp) {
         for number in dirty.sorted() {
             guard let entry = entries[number] else { continue }
             changes.subjects.append(
                 SubjectRow(
                     number: number, key: vault.hash(entry.state.key),
                     state: vault.seal(entry.state, number: number, at: now)))
-            entries[number]?.used = now
+            entries[number]?.number = changeNumber
         }
         dirty.removeAll(keepingCapacity: true)
-        guard entries.count > Self.capacity else { return }
-        let old = now + -60_000
-        for (number, entry) in entries where entry.used < old && !dirty.contains(number) {
-            entries[number] = nil
-            numbers[entry.state.key] = nil
+    }
+
+    /// Lets subjects go of which the disk knows all: those not used for a minute first.
+    ///
+    /// - Parameter number: the journal's changes up to it are on disk.
+    mutating func tidy(committed number: UInt64, now: Timestamp) {
+        for age: Int64 in [60_000, 0] {
+            guard entries.count > Self.capacity else { return }
+            var surplus = entries.count - Self.capacity
+            for (subject, entry) in entries
+            where entry.number <= number && entry.used <= now + -age && !dirty.contains(subject) {
+                guard surplus > 0 || age > 0 else { return }
+                entries[subject] = nil
+                numbers[entry.state.key] = nil
+                surplus -= 1
+            }
         }
     }
 
     private mutating func load(_ stored: SubjectRow, now: Timestamp) throws -> SubjectState {
-        guard let state = try vault.openState(stored.state, number: stored.number) else {
+        guard let state = try? vault.openState(stored.state, number: stored.number) else {
             throw DispatchError.damaged("the state of subject \(stored.number)")
         }
         entries[stored.number] = Entry(state: state, used: now)

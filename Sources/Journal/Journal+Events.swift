@@ -112,6 +112,32 @@ extension Journal {
         return bounds
     }
 
+    /// The last event that was received before a moment; `nil` if there is none. Reads a few rows, however many there
+    /// are: events are nearly in the order of their receipt, and where a clock was set back the answer is as good as that.
+    public func lastEvent(receivedBefore moment: Timestamp) throws(JournalError) -> Int64? {
+        guard let bounds = try sequenceBounds() else { return nil }
+        var found: Int64?
+        var low = bounds.lowerBound
+        var high = bounds.upperBound
+        while low <= high {
+            let middle = low + (high - low) / 2
+            var row: (sequence: Int64, received: Int64)?
+            try lookups.query(
+                "SELECT seq, received FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1", [.integer(middle)]
+            ) {
+                row = ($0.integer(0), $0.integer(1))
+                return false
+            }
+            if let row, row.sequence <= high, row.received < moment.milliseconds {
+                found = row.sequence
+                low = row.sequence + 1
+            } else {
+                high = middle - 1
+            }
+        }
+        return found
+    }
+
     private static func event(_ row: SQLiteStatement) -> StoredEvent? {
         // A kind that this version does not know was written by a newer one, and its file would not have been opened.
         guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(3))) else { return nil }

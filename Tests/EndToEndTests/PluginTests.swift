@@ -149,13 +149,7 @@ private struct PluginHouse {
 
     func copy(_ product: String, as name: String? = nil, mode: mode_t = 0o755) throws {
         let file = "\(folder.path)/\(name ?? "lib\(product).so")"
-        try ChildProcess.run("/bin/cp", [Products.library(product), file])
+        try ChildProcess.run(["/bin/cp", Products.library(product), file])
         chmod(file, mode)
-    }
-}
-
-extension ChildProcess {
-    fileprivate static func run(_ path: String, _ arguments: [String]) throws {
-        try run(path, arguments, log: "/dev/null")
     }
 }

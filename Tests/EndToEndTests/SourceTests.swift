@@ -23,7 +23,7 @@ extension `End to end` {
 
         @Test func `over TLS a client that knows the authority is served, and plain HTTP is not`() async throws {
             let workforce = try HTTPReceiver()
-            let authority = try ThrowAwayAuthority()
+            let authority = try CertificateAuthority()
             let server = try authority.issue("intake")
             let installation = try Installation(
                 intake: #"listen: "127.0.0.1:0", tls: {certificate: "\#(server.certificate)", key: "\#(server.key)"}"#)
@@ -40,7 +40,7 @@ extension `End to end` {
             let program = try Program(
                 "/usr/bin/openssl",
                 [
-                    "s_client", "-connect", "127.0.0.1:\(installation.port)", "-CAfile", authority.certificate,
+                    "s_client", "-connect", "127.0.0.1:\(installation.port)", "-CAfile", authority.certificateFile,
                     "-verify_return_error", "-verify_ip", "127.0.0.1", "-quiet", "-ign_eof",
                 ],
                 input: try scratch.write("request", request), output: "\(scratch.path)/output",

@@ -75,7 +75,7 @@ struct LaneTableTests {
         var table = LaneTable()
         _ = table.enqueue(key(1, .credential), subject: 7, kind: .passwordUpdated, now: start)
         let password = try table.taken()
-        _ = table.wait(password, due: start + 60_000, forAccount: true, now: start)
+        _ = table.wait(password, due: start + 60_000, for: .account, now: start)
         _ = table.enqueue(key(2, .lifecycle), subject: 7, kind: .userCreated, now: start)
         let create = try table.taken()
         #expect(create.key == key(2, .lifecycle))
@@ -89,7 +89,7 @@ struct LaneTableTests {
         _ = table.enqueue(key(1, .credential), subject: 7, kind: .passwordUpdated, now: start)
         let password = try table.taken()
         _ = table.enqueue(key(2, .lifecycle), subject: 7, kind: .userCreated, now: start)
-        _ = table.wait(password, due: start + 60_000, forAccount: true, now: start)
+        _ = table.wait(password, due: start + 60_000, for: .account, now: start)
         let got10 = table.nextKey()
         #expect(got10 == key(2, .lifecycle))
     }
@@ -127,7 +127,7 @@ struct LaneTableTests {
             _ = table.enqueue(key, subject: Int64(subject), kind: .passwordUpdated, now: start)
         }
         while let ticket = table.next() {
-            _ = table.wait(ticket, due: start + 60_000, forAccount: ticket.subject == 3, now: start)
+            _ = table.wait(ticket, due: start + 60_000, for: ticket.subject == 3 ? .account : .time, now: start)
         }
         table.hurry(now: start)
         var sent: [Int64] = []
@@ -214,7 +214,7 @@ struct LaneTableTests {
                 let ticket = flying.remove(at: index)
                 let forAccount = ticket.key.deliveryClass.isState && Bool.random(using: &random)
                 let due = now + Int64.random(in: 0...20, using: &random)
-                if !table.wait(ticket, due: due, forAccount: forAccount, now: now) { open.remove(ticket.key) }
+                if !table.wait(ticket, due: due, for: forAccount ? .account : .time, now: now) { open.remove(ticket.key) }
             }
             now = now + 1
             table.wake(now: now)

@@ -12,7 +12,9 @@ final class Arena {
     func text(_ text: String) -> UnsafeMutablePointer<CChar> {
         let characters = text.utf8CString
         let copy = allocate(CChar.self, characters.count)
-        for (index, character) in characters.enumerated() { (copy + index).initialize(to: character) }
+        characters.withUnsafeBufferPointer { source in
+            if let start = source.baseAddress { copy.initialize(from: start, count: source.count) }
+        }
         return copy
     }
 

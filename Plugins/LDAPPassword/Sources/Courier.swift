@@ -87,7 +87,7 @@ struct Courier {
             case .answer(let completion):
                 answerWaiting(completion)
             case .send(let count):
-                guard stalled.isEmpty else { return resume() }
+                if isStalled { return resume() }
                 let requests = waiting.prefix(count)
                 waiting.removeFirst(requests.count)
                 for request in requests {
@@ -123,8 +123,13 @@ struct Courier {
         waiting = []
     }
 
-    /// Tries again what the socket did not take.
+    /// Whether a request is half out. Nothing else is sent until the server has answered it: that it is out whole is
+    /// known no sooner.
+    private var isStalled: Bool { connection?.unfinished != nil || !stalled.isEmpty }
+
+    /// Goes on with what had to wait.
     private mutating func resume() {
+        if connection?.unfinished != nil { return }
         let again = stalled
         stalled = []
         for (request, step) in again { perform(step, for: request) }
@@ -143,11 +148,12 @@ struct Courier {
         case .locate, .confirm, .write:
             break
         }
-        guard stalled.isEmpty else { return stalled.append((request, step)) }
+        if isStalled { return stalled.append((request, step)) }
         switch send(step, for: request) {
         case .sent(let message):
             let timeout = directory.settings.operationTimeout
             inFlight[message] = Flight(request: request, deadline: min(request.deadline, now + timeout))
+            if connection?.unfinished == message { directory.host.count("stalls") }
         case .busy:
             stalled.append((request, step))
         case .lost:
@@ -310,7 +316,7 @@ struct Courier {
         for flight in inFlight.values { deadline = min(deadline, flight.deadline) }
         for request in waiting { deadline = min(deadline, request.deadline) }
         for (request, _) in stalled { deadline = min(deadline, request.deadline) }
-        if connection?.unfinished != nil { deadline = min(deadline, now + Self.look) }
+        if isStalled { deadline = min(deadline, now + Self.look) }
         let now = now
         let timeout = deadline == .max ? -1 : Int32(clamping: max(deadline, now) - now)
         var entries = [pollfd(fd: orders.bell, events: Int16(POLLIN), revents: 0)]

@@ -1,13 +1,16 @@
 /// Holds back a provider whose target cannot take anything, so that deliveries wait instead of failing one by one.
 ///
 /// ```
-///            misconfigured, or the same trouble for 3 subjects
-///   open ───────────────────────────────────────────────▶ shut ──(wait over)──▶ probing
-///    ▲                                                       ▲                     │
-///    │                                                       └──── check failed ───┤
-///    └────────────────────────────────── check passed, or any delivery succeeded ──┘
+///          misconfigured, or trouble of 3 subjects
+///   open ──────────────────────────────────────────▶ shut ──(wait over)──▶ probing
+///    ▲                                                ▲ ▲                     │ │
+///    │                                                │ └──── check failed ───┘ │
+///    │                                                └──── trouble ──── trying ◀┘ check passed
+///    └────────────────────────────── the target answered ────────────────┘
 /// ```
-/// Deliveries flow only while it is open. While it is shut nothing is sent; each wait is twice the one before.
+/// While it is shut nothing is sent; each wait is twice the one before. After a check that passed, one real delivery at
+/// a time is tried: a check does not see everything that a delivery needs. What was sent before the gate shut and is
+/// answered later does not open it.
 /// A pure value: it says what to do, and the dispatcher does it.
 public struct ProviderGate: Hashable, Sendable {
     /// Where the gate stands.
@@ -17,6 +20,8 @@ public struct ProviderGate: Hashable, Sendable {
         case shut(until: Timestamp, failures: Int, reason: String)
         /// One `check` is under way.
         case probing(failures: Int, reason: String)
+        /// One delivery at a time may go.
+        case trying(failures: Int, reason: String)
     }
 
     public private(set) var state = State.open
@@ -32,8 +37,16 @@ public struct ProviderGate: Hashable, Sendable {
         self.retry = retry
     }
 
-    /// Whether deliveries may be sent.
-    public var isOpen: Bool { state == .open }
+    /// How many deliveries may be in flight.
+    ///
+    /// - Parameter window: how many the provider takes at its best.
+    public func limit(_ window: Int) -> Int {
+        switch state {
+        case .open: window
+        case .trying: min(1, window)
+        case .shut, .probing: 0
+        }
+    }
 
     /// When to look again; `nil` if there is nothing to wait for.
     public var wakeUp: Timestamp? {
@@ -41,10 +54,15 @@ public struct ProviderGate: Hashable, Sendable {
         return until
     }
 
-    /// A delivery or check succeeded.
-    public mutating func succeeded() {
+    /// The target answered a delivery: it took it, or refused it for the account's own sake.
+    ///
+    /// - Returns: whether this opened the gate.
+    @discardableResult
+    public mutating func answered() -> Bool {
         troubled.removeAll()
+        guard case .trying = state else { return false }
         state = .open
+        return true
     }
 
     /// A delivery for `subject` met trouble that may not be its own.
@@ -55,15 +73,16 @@ public struct ProviderGate: Hashable, Sendable {
         _ outcome: Outcome, subject: Int64, reason: String, now: Timestamp,
         using generator: inout some RandomNumberGenerator
     ) -> Bool {
-        guard case .open = state else { return false }
-        switch outcome {
-        case .misconfigured: break
-        case .retry:
+        guard outcome == .misconfigured || outcome == .retry else { return false }
+        switch state {
+        case .shut, .probing: return false
+        case .trying(let failures, _):
+            shut(failures: failures + 1, reason: reason, now: now, using: &generator)
+        case .open:
             troubled.insert(subject)
-            guard troubled.count >= Self.troubledSubjects else { return false }
-        default: return false
+            guard outcome == .misconfigured || troubled.count >= Self.troubledSubjects else { return false }
+            shut(failures: 1, reason: reason, now: now, using: &generator)
         }
-        shut(failures: 1, reason: reason, now: now, using: &generator)
         return true
     }
 
@@ -74,6 +93,12 @@ public struct ProviderGate: Hashable, Sendable {
         guard case .shut(let until, let failures, let reason) = state, now >= until else { return false }
         state = .probing(failures: failures, reason: reason)
         return true
+    }
+
+    /// The check that ``look(now:)`` asked for succeeded, or the plugin has none.
+    public mutating func checkPassed() {
+        guard case .probing(let failures, let reason) = state else { return }
+        state = .trying(failures: failures, reason: reason)
     }
 
     /// The check that ``look(now:)`` asked for did not succeed.

@@ -2,11 +2,9 @@
 /// and the facts that targeting looks at. Kept in the journal beyond the events themselves.
 public struct SubjectState: Hashable, Sendable {
     public var key: SubjectKey
-    /// The newest accepted version by class: the high-water mark. Nothing older is ever sent.
-    public private(set) var marks: [DeliveryClass: Version] = [:]
+    private var marks: [DeliveryClass: HighWaterMark] = [:]
     public private(set) var facts = SubjectFacts()
-    /// The version of the event that told the newest facts.
-    private var factsVersion: Version?
+    private var factsMark: HighWaterMark?
     /// When a password changed without being captured; `nil` once a later one was.
     public private(set) var notCapturedSince: Timestamp?
 
@@ -24,61 +22,68 @@ public struct SubjectState: Hashable, Sendable {
         case notCaptured
     }
 
-    /// Takes in what an event tells about the targeting attributes, unless newer ones are known.
+    /// The newest accepted version of a state; nothing older is ever sent. `nil` if there was none.
+    public func newest(_ deliveryClass: DeliveryClass) -> Version? {
+        marks[deliveryClass]?.version
+    }
+
+    /// Takes in what an event tells about the targeting attributes. An older event fills in only what no newer one told.
     public mutating func learn(_ told: SubjectFacts, version: Version) {
-        guard told != SubjectFacts(), isNewest(version, than: factsVersion) else { return }
-        facts = told.over(facts)
-        factsVersion = version
+        guard told != SubjectFacts() else { return }
+        switch Self.hear(version, &factsMark) {
+        case .newer, .newerApproximately: facts = told.over(facts)
+        case .older: facts = facts.over(told)
+        case .same: break
+        }
     }
 
     /// Takes in the version of one state of an event.
     ///
     /// - Parameters:
     ///   - deliveryClass: which state.
+    ///   - kind: what happened. A deletion is never outdated: nothing can follow it.
     ///   - hasSecret: whether the event carries a captured secret.
     ///   - version: of the state; its receipt is the event's place in the journal.
-    public mutating func accept(_ deliveryClass: DeliveryClass, hasSecret: Bool, version: Version) -> Acceptance {
+    public mutating func accept(
+        _ deliveryClass: DeliveryClass, kind: EventKind, hasSecret: Bool, version: Version
+    ) -> Acceptance {
         switch deliveryClass {
         case .notification: return .newest(approximately: false)
-        case .profile, .lifecycle: return raise(deliveryClass, to: version)
+        case .profile: return raise(deliveryClass, to: version)
+        case .lifecycle:
+            let acceptance = raise(deliveryClass, to: version)
+            return kind == .userDeleted && acceptance == .outdated ? .newest(approximately: false) : acceptance
         case .credential:
             guard hasSecret else {
                 // It says that the password changed, not to what: it must not displace one that can be delivered.
-                if isNewest(version, than: marks[.credential]) { notCapturedSince = version.at }
+                let order = marks[.credential]?.order(of: version) ?? .newer
+                if order == .newer || order == .newerApproximately { notCapturedSince = version.at }
                 return .notCaptured
             }
             let acceptance = raise(.credential, to: version)
-            if acceptance != .outdated { notCapturedSince = nil }
+            if acceptance != .outdated, let since = notCapturedSince, version.at >= since { notCapturedSince = nil }
             return acceptance
         }
     }
 
     private mutating func raise(_ deliveryClass: DeliveryClass, to version: Version) -> Acceptance {
-        guard let mark = marks[deliveryClass] else {
-            marks[deliveryClass] = version
-            return .newest(approximately: false)
-        }
-        switch version.order(after: mark) {
-        case .older, .same: return .outdated
-        case .newer:
-            marks[deliveryClass] = version
-            return .newest(approximately: false)
-        case .newerApproximately:
-            marks[deliveryClass] = version
-            return .newest(approximately: true)
+        switch Self.hear(version, &marks[deliveryClass]) {
+        case .older, .same: .outdated
+        case .newer: .newest(approximately: false)
+        case .newerApproximately: .newest(approximately: true)
         }
     }
 
-    private func isNewest(_ version: Version, than other: Version?) -> Bool {
-        guard let other else { return true }
-        let order = version.order(after: other)
-        return order == .newer || order == .newerApproximately
+    private static func hear(_ version: Version, _ mark: inout HighWaterMark?) -> VersionOrder {
+        guard mark == nil else { return mark?.hear(version) ?? .older }
+        mark = HighWaterMark(version)
+        return .newer
     }
 }
 
 // The state as bytes, for the journal: fields in order, texts behind their lengths.
 extension SubjectState {
-    private static let format: UInt8 = 1
+    private static let format: UInt8 = 2
 
     public var bytes: [UInt8] {
         var writer = FieldWriter()
@@ -88,7 +93,7 @@ extension SubjectState {
         writer.write(key.userID)
         for deliveryClass in DeliveryClass.allCases { writer.write(marks[deliveryClass]) }
         for fact in [facts.syncEnabled, facts.userType, facts.externalID] { writer.write(fact) }
-        writer.write(factsVersion)
+        writer.write(factsMark)
         writer.write(notCapturedSince?.milliseconds ?? Int64.min)
         return writer.bytes
     }
@@ -101,14 +106,14 @@ extension SubjectState {
         else { return nil }
         self.init(key: SubjectKey(instance: instance, realmID: realmID, userID: userID))
         for deliveryClass in DeliveryClass.allCases {
-            guard let version = reader.version() else { return nil }
-            marks[deliveryClass] = version.value
+            guard let mark = reader.mark() else { return nil }
+            marks[deliveryClass] = mark.value
         }
         guard let syncEnabled = reader.fact(), let userType = reader.fact(), let externalID = reader.fact(),
-            let version = reader.version(), let notCaptured = reader.number(), reader.isAtEnd
+            let factsMark = reader.mark(), let notCaptured = reader.number(), reader.isAtEnd
         else { return nil }
         facts = SubjectFacts(syncEnabled: syncEnabled, userType: userType, externalID: externalID)
-        factsVersion = version.value
+        self.factsMark = factsMark.value
         notCapturedSince = notCaptured == Int64.min ? nil : Timestamp(milliseconds: notCaptured)
     }
 }
@@ -132,13 +137,19 @@ public struct FieldWriter: Sendable {
         bytes.append(contentsOf: text.utf8)
     }
 
-    mutating func write(_ version: Version?) {
-        guard let version else { return write(UInt8(0)) }
+    mutating func write(_ mark: HighWaterMark?) {
+        guard let mark else { return write(UInt8(0)) }
+        let version = mark.version
         write(UInt8(1 + (version.node == nil ? 0 : 2) + (version.sequence == nil ? 0 : 4)))
         write(version.at.milliseconds)
         write(version.receipt)
         if let node = version.node { write(node) }
         if let sequence = version.sequence { write(Int64(bitPattern: sequence)) }
+        write(UInt8(mark.nodes.count))
+        for heard in mark.nodes {
+            write(heard.node)
+            write(Int64(bitPattern: heard.sequence))
+        }
     }
 
     mutating func write(_ fact: Known<[String]>) {
@@ -178,7 +189,7 @@ public struct FieldReader: Sendable {
         return String(decoding: bytes[position - Int(count)..<position], as: UTF8.self)
     }
 
-    mutating func version() -> Known<Version>? {
+    mutating func mark() -> Known<HighWaterMark>? {
         guard let parts = byte() else { return nil }
         guard parts != 0 else { return .unknown }
         guard let at = number(), let receipt = number() else { return nil }
@@ -191,7 +202,13 @@ public struct FieldReader: Sendable {
             guard let sequence = number() else { return nil }
             version.sequence = UInt64(bitPattern: sequence)
         }
-        return .known(version)
+        guard let count = byte() else { return nil }
+        var nodes: [HighWaterMark.NodeNumber] = []
+        for _ in 0..<count {
+            guard let node = text(), let sequence = number() else { return nil }
+            nodes.append(.init(node: node, sequence: UInt64(bitPattern: sequence)))
+        }
+        return .known(HighWaterMark(version: version, nodes: nodes))
     }
 
     mutating func fact() -> Known<[String]>? {

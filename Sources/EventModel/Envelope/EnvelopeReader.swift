@@ -260,6 +260,9 @@ private struct Members {
     mutating func next(_ scanner: inout JSONScanner) throws -> String? {
         guard let name = try scanner.nextMember(&isFirst) else { return nil }
         let text = scanner.text(name)
+        guard !name.hasEscapes else {
+            throw EnvelopeError(path + String(text.prefix(64)), "a member's name is written without escapes")
+        }
         guard !seen.contains(text) else { throw EnvelopeError(path + text, "stands here twice") }
         seen.append(text)
         return text

@@ -12,6 +12,16 @@
 ///
 /// A plain value, made for a million waiting deliveries: 48 bytes each and a slot in a hash table, no object, no task.
 public struct LaneTable: Sendable {
+    /// What a delivery that was put back waits for.
+    public enum Patience: UInt8, Sendable {
+        /// A time that we chose.
+        case time
+        /// A time that the target asked for.
+        case targetsTime
+        /// An account that was not there.
+        case account
+    }
+
     /// Where a delivery stands in the table, from ``next()`` until it is finished or retried.
     public struct Ticket: Hashable, Sendable {
         let index: UInt32
@@ -43,8 +53,7 @@ public struct LaneTable: Sendable {
         var attempt: UInt16 = 0
         var kind = EventKind.event
         var stage = Stage.free
-        /// It waits for an account that was not there.
-        var waitsForAccount = false
+        var patience = Patience.time
 
         var deliveryClass: DeliveryClass { key.deliveryClass }
     }
@@ -58,6 +67,8 @@ public struct LaneTable: Sendable {
     private var entries: [Entry] = []
     private var free: [UInt32] = []
     private var queues: [Int64: Queue] = [:]
+    /// Where notifications are, which stand in no queue.
+    private var notifications: [DeliveryKey: UInt32] = [:]
     private var rings = [Ring<UInt32>(), Ring<UInt32>(), Ring<UInt32>()]
     private var heap = DueHeap()
     private var turn = 0
@@ -74,30 +85,32 @@ public struct LaneTable: Sendable {
     /// Whether a delivery could be sent now.
     public var hasReady: Bool { rings.contains { !$0.isEmpty } }
 
-    /// Puts a delivery at the end of its subject's queue.
+    /// Puts a delivery at the end of its subject's queue. Of two waiting ones of the same state the newer stays.
     ///
     /// - Parameters:
     ///   - subject: the subject's number in the journal; 0 if there is none.
     ///   - attempt: attempts already made.
     ///   - due: not to be sent before; from the journal after a restart.
-    /// - Returns: the waiting delivery whose place it took, if any. That one has ended.
+    /// - Returns: the older one of the same state, if any: it has ended.
     public mutating func enqueue(
         _ key: DeliveryKey, subject: Int64, kind: EventKind, attempt: Int = 0,
         due: Timestamp = Timestamp(milliseconds: 0), now: Timestamp
     ) -> DeliveryKey? {
+        let other = key.deliveryClass.isState ? waiting(key.deliveryClass, of: subject) : nil
+        if let other, entries[Int(other)].key > key { return key }
         let index = allocate()
         entries[Int(index)] = Entry(
             key: key, subject: subject, due: due, attempt: UInt16(clamping: attempt), kind: kind, stage: .waiting)
         waitingCount += 1
         if due > now { heap.insert(.init(due: due, index: index, key: key)) }
         guard key.deliveryClass != .notification else {
+            notifications[key] = index
             if due <= now { makeReady(index) }
             return nil
         }
-        let superseded = key.deliveryClass.isState ? waiting(key.deliveryClass, of: subject) : nil
-        let ended = superseded.map { entries[Int($0)].key }
+        let ended = other.map { entries[Int($0)].key }
         link(index)
-        if let superseded { remove(superseded) }
+        if let other { remove(other) }
         if kind == .userCreated { stepBehind(index) }
         refresh(subject, now: now)
         return ended
@@ -136,10 +149,10 @@ public struct LaneTable: Sendable {
     /// - Parameters:
     ///   - due: when it is tried again.
     ///   - attemptCounts: `false` if it was not really tried.
-    ///   - forAccount: it waits for an absent account.
+    ///   - patience: what it waits for.
     /// - Returns: `true` if it waits, `false` if it was superseded.
     public mutating func wait(
-        _ ticket: Ticket, due: Timestamp, attemptCounts: Bool = true, forAccount: Bool = false, now: Timestamp
+        _ ticket: Ticket, due: Timestamp, attemptCounts: Bool = true, for patience: Patience = .time, now: Timestamp
     ) -> Bool {
         guard holds(ticket) else { return false }
         guard !newerWaits(behind: ticket) else {
@@ -151,14 +164,14 @@ public struct LaneTable: Sendable {
         waitingCount += 1
         entries[Int(index)].stage = .waiting
         entries[Int(index)].due = due
-        entries[Int(index)].waitsForAccount = forAccount
+        entries[Int(index)].patience = patience
         if !attemptCounts { entries[Int(index)].attempt -= 1 }
         if due > now { heap.insert(.init(due: due, index: index, key: ticket.key)) }
         guard ticket.key.deliveryClass != .notification else {
             if due <= now { makeReady(index) }
             return true
         }
-        if forAccount, let create = create(behind: ticket.key, of: ticket.subject) { stepBehind(create) }
+        if patience == .account, let create = create(behind: ticket.key, of: ticket.subject) { stepBehind(create) }
         refresh(ticket.subject, now: now)
         return true
     }
@@ -179,21 +192,34 @@ public struct LaneTable: Sendable {
         }
     }
 
-    /// Nothing waits for its time any more: the reason to wait is gone.
-    ///
-    /// - Parameter accountsToo: also those that wait for an absent account.
-    public mutating func hurry(accountsToo: Bool = false, now: Timestamp) {
+    /// Nothing waits for a time that we chose any more: the reason to wait is gone.
+    public mutating func hurry(now: Timestamp) {
         for item in heap.removeAll() {
             let entry = entries[Int(item.index)]
-            if entry.key == item.key, entry.stage == .waiting, entry.due == item.due,
-                accountsToo || !entry.waitsForAccount
-            {
+            guard entry.key == item.key, entry.stage == .waiting, entry.due == item.due else { continue }
+            if entry.patience == .time {
                 entries[Int(item.index)].due = now
                 rouse(.init(due: now, index: item.index, key: item.key), now: now)
             } else {
                 heap.insert(item)
             }
         }
+    }
+
+    /// Takes out every delivery of the events up to a number that is not in flight: they are too old. Looks at every
+    /// delivery there is.
+    ///
+    /// - Returns: their keys.
+    public mutating func expire(through sequence: Int64, now: Timestamp) -> [DeliveryKey] {
+        var expired: [DeliveryKey] = []
+        for index in entries.indices where entries[index].key.sequence <= sequence {
+            let entry = entries[index]
+            guard entry.stage == .waiting || entry.stage == .ready else { continue }
+            expired.append(entry.key)
+            remove(UInt32(index))
+            if entry.deliveryClass != .notification { refresh(entry.subject, now: now) }
+        }
+        return expired.sorted()
     }
 
     /// Takes a waiting delivery out, whatever its turn.
@@ -293,10 +319,10 @@ extension LaneTable {
         var index = queue.head
         while index != create, index != Self.none {
             let entry = entries[Int(index)]
-            if entry.waitsForAccount, entry.stage == .waiting, entry.deliveryClass.isState {
+            if entry.patience == .account, entry.stage == .waiting, entry.deliveryClass.isState {
                 unlink(index)
                 link(index, behind: create)
-                entries[Int(index)].waitsForAccount = false
+                entries[Int(index)].patience = .time
                 entries[Int(index)].due = Timestamp(milliseconds: 0)
             }
             index = entry.next
@@ -323,6 +349,7 @@ extension LaneTable {
             let lifecycle: UInt8 = 1 << DeliveryClass.lifecycle.rawValue
             let blocking = entry.deliveryClass == .lifecycle ? UInt8.max : own | lifecycle
             if before & blocking == 0, entry.stage == .waiting, entry.due <= now { makeReady(index) }
+            guard entry.deliveryClass != .lifecycle else { return }  // nothing behind it may go
             before |= own
             index = entry.next
         }
@@ -349,9 +376,7 @@ extension LaneTable {
     }
 
     private func find(_ key: DeliveryKey, subject: Int64) -> UInt32? {
-        guard key.deliveryClass == .notification else { return first(of: subject) { $0.key == key } }
-        // Notifications stand in no queue; they are looked for by hand only.
-        return entries.firstIndex { $0.key == key && $0.stage != .free && $0.stage != .gone }.map(UInt32.init)
+        key.deliveryClass == .notification ? notifications[key] : first(of: subject) { $0.key == key }
     }
 }
 
@@ -370,7 +395,11 @@ extension LaneTable {
 
     private mutating func remove(_ index: UInt32) {
         let entry = entries[Int(index)]
-        if entry.deliveryClass != .notification { unlink(index) }
+        if entry.deliveryClass == .notification {
+            notifications[entry.key] = nil
+        } else {
+            unlink(index)
+        }
         if entry.stage == .inFlight { inFlightCount -= 1 } else { waitingCount -= 1 }
         if entry.stage == .ready {
             entries[Int(index)].stage = .gone

@@ -63,7 +63,8 @@ extension AssembledProvider {
             slot: slot, name: provider.name, targeting: settings.targetingRule(in: daemon),
             classes: Set(DeliveryClass.allCases.filter { settings.manifest.delivers($0) }),
             mapping: EventModel.AttributeMapping(rules: provider.mapping.map(\.rule)),
-            disposition: DispositionRule(retry: provider.retry.policy), deadline: provider.deadline.wholeMilliseconds,
+            disposition: DispositionRule(retry: provider.retry.policy),
+            giveUpAfter: provider.retry.giveUpAfter.wholeMilliseconds, deadline: provider.deadline.wholeMilliseconds,
             window: provider.inFlight, canCheck: settings.manifest.capabilities.contains(.check),
             canRead: settings.manifest.capabilities.contains(.readRecord), isObserving: provider.mode == .observe)
     }
