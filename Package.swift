@@ -236,6 +236,8 @@ let package = Package(
         .testTarget(
             name: "LDAPDecisionsTests", dependencies: ["LDAPDecisions", "RuntimeSyncPlugin"], swiftSettings: strict),
         .testTarget(
+            name: "ReadmeTests", dependencies: ["PluginHarness", "TargetServers"], swiftSettings: strict),
+        .testTarget(
             name: "LDAPPasswordTests",
             dependencies: ["LDAPDecisions", "PluginHarness", "RuntimeSyncPlugin", "TargetServers"],
             swiftSettings: strict),

@@ -14,7 +14,7 @@ extension `End to end` {
             try house.copy("Puppet", as: "libOrigin.so")
             symlink("\(house.folder.path)/libOrigin.so", "\(house.folder.path)/libLink.so")
             try house.folder.write("libText.so", "#!/bin/sh\n")
-            try ChildProcess.run("/bin/cp", ["/lib/x86_64-linux-gnu/libm.so.6", "\(house.folder.path)/libPlain.so"])
+            try ChildProcess.run(["/bin/cp", "/lib/x86_64-linux-gnu/libm.so.6", "\(house.folder.path)/libPlain.so"])
             mkdir("\(house.folder.path)/libFolder.so", 0o755)
             let installation = try Installation(directory, plugins: house.setting)
             let bad = ["Missing", "Open", "Link", "Text", "Plain", "Folder"]
