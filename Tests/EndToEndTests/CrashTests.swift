@@ -8,56 +8,95 @@ import Testing
 
 extension `End to end` {
     @Suite struct `When the daemon is killed` {
-        @Test func `what was accepted is kept, and in the end every user has the last accepted password`() async throws
+        /// What goes wrong in a round.
+        private enum Trouble: CaseIterable {
+            /// The daemon is killed under load.
+            case kill
+            /// … and was killed before, in the middle of its start.
+            case killTwice
+            /// … while nothing can be delivered.
+            case killWithoutDirectory
+            /// The daemon is asked to end under load.
+            case stop
+        }
+
+        @Test
+        func `what was accepted is kept, goes out in order, and the last accepted password is the one that counts`()
+            async throws
         {
             let users = (0..<16).map { "user\($0)" }
             let directory = try OpenLDAP(entries: users.map { OpenLDAP.account($0) }.joined())
+            let workforce = try HTTPReceiver()
             let installation = try Installation(directory)
+            try installation.add(workforce)
             let oracle = Oracle()
             let seed = UInt64.random(in: 0 ... .max)
             var random = Seeded(state: seed)
 
-            for round in 0..<4 {
-                // In one round nothing can be delivered.
-                if round == 2 { directory.stop() }
-                if round == 3 { try directory.start() }
+            for trouble in (Trouble.allCases + Trouble.allCases).shuffled(using: &random) {
+                if trouble == .killWithoutDirectory { directory.stop() }
+                if trouble == .killTwice {
+                    let before = installation.log.count
+                    let daemon = try installation.launch()
+                    try await eventually("a worker is ready") {
+                        installation.log.dropFirst(before).contains("worker ready") || daemon.code != nil
+                    }
+                    try await installation.crash()
+                }
                 try await installation.start()
                 let workers = try installation.providers().compactMap(\.pid)
-                #expect(!workers.isEmpty)
+                #expect(workers.count == 2)
                 let clients = (0..<4).map { part in
                     Client(users: users.indices.filter { $0 % 4 == part }.map { users[$0] }, installation, oracle)
                 }
-                let enough = Int.random(in: 40...300, using: &random)
+                let enough = Int.random(in: 20...250, using: &random)
                 try await eventually("enough are accepted (seed \(seed))") { oracle.acknowledged.count >= enough }
-                try await installation.crash()
+                if trouble == .stop {
+                    #expect(try await installation.stop() == 0)
+                } else {
+                    try await installation.crash()
+                }
                 for client in clients { try await eventually("the client notices") { client.hasEnded } }
                 try await eventually("no worker outlives the daemon") { workers.allSatisfy(hasEnded) }
 
                 try await installation.start()
-                if round == 2 {
+                let acknowledged = oracle.takeAcknowledged()
+                if trouble == .killWithoutDirectory {
                     let report = try installation.provider().report
-                    #expect(report.waiting + report.inFlight == users.count, "\(report), seed \(seed)")
+                    let posted = Set(acknowledged.map(\.user)).count
+                    #expect(report.waiting + report.inFlight >= posted, "\(report), seed \(seed)")
                 }
                 // What was answered with 202 is known, so posting it again changes nothing.
-                let acknowledged = oracle.takeAcknowledged()
-                let body = Array(acknowledged.joined(separator: [10]))
+                let body = Array(acknowledged.map(\.event).joined(separator: [10]))
                 let answer = try installation.post(installation.kc.request(body, type: "application/x-ndjson"))
                 let fates = answer.json["results"]?.elements?.map { $0["status"]?.text } ?? []
                 #expect(fates.count == acknowledged.count)
                 #expect(fates.allSatisfy { $0 == "duplicate" }, "seed \(seed)")
                 try await installation.crash()
+                if trouble == .killWithoutDirectory { try directory.start() }
             }
             try await installation.start()
             try await eventually("all deliveries have ended (seed \(seed))") {
-                let report = try installation.provider().report
-                return report.waiting + report.inFlight == 0 && report.unaccounted == 0
+                try installation.providers().map(\.report).allSatisfy {
+                    $0.waiting + $0.inFlight == 0 && $0.unaccounted == 0
+                }
             }
+            #expect(try installation.queue().isEmpty)
             for name in users {
                 let candidates = oracle.candidates(for: name)
                 let good = candidates.filter { directory.bind(OpenLDAP.name(name), password: $0) == 0 }
                 #expect(good.count == 1, "\(name): \(candidates), seed \(seed)")
+                // Passwords carry the number of the post. What was sent is in order; a repeated one says so.
+                let sent = workforce.requests.filter { $0.path == "/users/\(name)/password" }
+                let numbers = sent.compactMap { request in
+                    request.text.firstRange(of: "secret ").flatMap {
+                        Int(request.text[$0.upperBound...].prefix { $0.isNumber })
+                    }
+                }
+                #expect(numbers.count == sent.count)
+                #expect(numbers == numbers.sorted(), "\(name), seed \(seed)")
+                #expect(Set(sent.map { $0.header("idempotency-key") }).count == Set(numbers).count)
             }
-            #expect(try installation.queue().isEmpty)
         }
 
         private func hasEnded(_ pid: pid_t) -> Bool {
@@ -72,32 +111,45 @@ private final class Oracle: Sendable {
     private struct State {
         /// The last one of each user that was answered with 202.
         var accepted: [String: String] = [:]
-        /// Those that were sent after it and not answered, one at most each time the daemon was killed.
+        /// Those that were sent after it and not answered, one at most each time the daemon ended.
         var unanswered: [String: [String]] = [:]
-        var acknowledged: [[UInt8]] = []
+        var acknowledged: [Acknowledged] = []
+        var count = 0
+    }
+
+    /// An event that was answered with 202, as it was posted.
+    struct Acknowledged {
+        var user: String
+        var event: [UInt8]
     }
 
     private let state = Mutex(State())
 
-    /// Events that were answered with 202 and not taken yet, as they were posted.
-    var acknowledged: [[UInt8]] { state.withLock { $0.acknowledged } }
+    /// Those that were not taken yet.
+    var acknowledged: [Acknowledged] { state.withLock { $0.acknowledged } }
 
-    func takeAcknowledged() -> [[UInt8]] {
+    func takeAcknowledged() -> [Acknowledged] {
         state.withLock { state in
             defer { state.acknowledged = [] }
             return state.acknowledged
         }
     }
 
-    func sends(_ password: String, for user: String) {
-        state.withLock { $0.unanswered[user, default: []].append(password) }
+    /// A new password, larger in number than all before, that is about to be sent.
+    func nextPassword(for user: String) -> String {
+        state.withLock { state in
+            state.count += 1
+            let password = "secret \(state.count)"
+            state.unanswered[user, default: []].append(password)
+            return password
+        }
     }
 
     func wasAccepted(_ password: String, for user: String, _ event: [UInt8]) {
         state.withLock { state in
             state.accepted[user] = password
             state.unanswered[user] = nil
-            state.acknowledged.append(event)
+            state.acknowledged.append(Acknowledged(user: user, event: event))
         }
     }
 
@@ -124,9 +176,8 @@ private final class Client: Sendable {
         let connection = try installation.connect()
         while true {
             for user in users {
-                let password = "secret \(UInt64.random(in: 0 ... .max))"
+                let password = oracle.nextPassword(for: user)
                 let event = Event(of: user, password: password).bytes
-                oracle.sends(password, for: user)
                 try connection.send(installation.kc.request(event))
                 guard try connection.answer().status == 202 else { throw Failure("not accepted") }
                 oracle.wasAccepted(password, for: user, event)

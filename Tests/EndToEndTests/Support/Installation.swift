@@ -77,17 +77,19 @@ final class Installation: Sendable {
     /// - Parameters:
     ///   - port: where it is reached, if not at its own port.
     ///   - account: how an account is found.
+    ///   - security: how the connection is secured; in clear if absent.
     ///   - more: more lines of the provider's file.
     func add(
         _ directory: OpenLDAP, as name: String = "ldap", port: UInt16? = nil,
-        account: String = #"account_dn: "uid={{externalId}},ou=people,dc=example,dc=org""#, more: String = ""
+        account: String = #"account_dn: "uid={{externalId}},ou=people,dc=example,dc=org""#, more: String = "",
+        security: [String] = ["start_tls: false", "allow_cleartext: true"]
     ) throws {
         try folder.write("secrets/ldap", OpenLDAP.servicePassword)
         try add(
             provider: name, plugin: "LDAPPassword", "user_types: [employee]",
             "mapping: {mail: email, givenName: firstName, departmentNumber: attributes.department}", more,
-            "settings:", "  url: ldap://127.0.0.1:\(port ?? directory.port)", "  start_tls: false",
-            "  allow_cleartext: true", "  bind_dn: \(OpenLDAP.service)",
+            "settings:", "  url: ldap://127.0.0.1:\(port ?? directory.port)",
+            security.map { "  \($0)" }.joined(separator: "\n"), "  bind_dn: \(OpenLDAP.service)",
             "  bind_password: {file: ../secrets/ldap}", "  base: \(OpenLDAP.people)", "  \(account)")
     }
 

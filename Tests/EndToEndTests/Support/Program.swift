@@ -7,6 +7,7 @@ internal import TargetServers
 final class Program: Sendable {
     let pid: pid_t
     private let exitCode = Mutex<Int32?>(nil)
+    private let dumped = Atomic(false)
 
     /// - Parameters:
     ///   - environment: all that it gets, beside `PATH`.
@@ -62,9 +63,13 @@ final class Program: Sendable {
             var status: Int32 = 0
             guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
             code = status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
+            dumped.store(status & 0x80 != 0, ordering: .relaxed)
             return code
         }
     }
+
+    /// Whether it left a core file behind when it ended.
+    var hasDumpedCore: Bool { dumped.load(ordering: .relaxed) }
 
     /// Waits for its end.
     func end() async throws -> Int32 {
