@@ -205,9 +205,18 @@ let package = Package(
         .testTarget(
             name: "IntakeTests",
             dependencies: [
-                "Intake", "Credentials", "EventModel", "Journal", "Sockets", "TargetServers", lifecycle, logging, nioCore,
+                "Intake", "Credentials", "EventModel", "Journal", "Sockets", "TargetServers", lifecycle, logging,
+                nioCore,
                 nioPosix, nioSSL,
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlTests",
+            dependencies: ["Control", "Sockets", "TargetServers", httpTypes, lifecycle, logging, nioCore, nioPosix],
+            swiftSettings: strict),
+        .testTarget(
+            // The program and the plugins are run as they are built; linking them would bring their linker settings along.
+            name: "RuntimeSyncTests", dependencies: ["EventModel", "TargetServers", nioPosix],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
