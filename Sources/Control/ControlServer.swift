@@ -1,6 +1,7 @@
 internal import Glibc
 public import HTTPTypes
 internal import Hummingbird
+internal import HummingbirdCore
 public import Logging
 public import NIOCore
 public import ServiceLifecycle
