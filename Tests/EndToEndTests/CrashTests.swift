@@ -39,7 +39,7 @@ extension `End to end` {
                     let before = installation.log.count
                     let daemon = try installation.launch()
                     try await eventually("a worker is ready") {
-                        installation.log.dropFirst(before).contains("worker ready") || daemon.code != nil
+                        installation.log.dropFirst(before).contains("worker ready") || daemon.hasEnded()
                     }
                     try await installation.crash()
                 }

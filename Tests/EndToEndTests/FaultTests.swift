@@ -37,7 +37,7 @@ extension `End to end` {
             let daemon = try #require(installation.daemon)
             let log = installation.log
             daemon.signal(signal)
-            #expect(try await daemon.end() == 128 + signal)
+            #expect(try await installation.end() == 128 + signal)
             #expect(!daemon.hasDumpedCore)
             let more = installation.log.dropFirst(log.count)
             #expect(!more.contains("Crash") && !more.contains("0x") && !more.contains("secret"), "\(more)")
@@ -102,7 +102,7 @@ extension `End to end` {
             options.entries = OpenLDAP.account("u1")
             options.authority = authority
             let directory = try OpenLDAP(options)
-            let issuer = try ThrowAwayAuthority()
+            let issuer = try CertificateAuthority()
             let target = try Nginx(
                 locations: "location / { return 204; }", certificate: try issuer.issue("server"))
             let installation = try Installation()
@@ -115,7 +115,7 @@ extension `End to end` {
                 #"  account_dn: "uid={{externalId}},ou=people,dc=example,dc=org""#)
             try installation.add(
                 provider: "https", plugin: "WorkforceHTTP", "user_types: [employee]", "settings:",
-                "  base_url: \(target.tlsURL)", "  ca_file: \(issuer.certificate)")
+                "  base_url: \(target.tlsURL)", "  ca_file: \(issuer.certificateFile)")
             try installation.add(
                 provider: "stranger", plugin: "WorkforceHTTP", "user_types: [employee]", "settings:",
                 "  base_url: \(target.tlsURL)", "  ca_file: \(authority.certificateFile)")
@@ -148,6 +148,7 @@ extension `End to end` {
             try installation.post(created)
             _ = try await workforce.requests(2)
             try installation.post(Event(.userDisabled))
+            _ = try await workforce.requests(3)
             try installation.post(Event(.userDeleted))
             let requests = try await workforce.requests(4)
             #expect(requests.map(\.method) == ["PUT", "PUT", "PATCH", "DELETE"])

@@ -183,6 +183,7 @@ extension `End to end` {
             for method in ["GET", "PUT", "DELETE"] {
                 let answer = try installation.post(kc.request([], method: method))
                 #expect(answer.status == 405)
+                #expect(answer.headers["allow"] == "POST")
             }
             var large = Event(password: "posted secret")
             large.profile["username"] = String(repeating: "x", count: 262_144)

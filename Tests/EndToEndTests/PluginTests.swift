@@ -14,7 +14,7 @@ extension `End to end` {
             try house.copy("Puppet", as: "libOrigin.so")
             symlink("\(house.folder.path)/libOrigin.so", "\(house.folder.path)/libLink.so")
             try house.folder.write("libText.so", "#!/bin/sh\n")
-            try ChildProcess.run(["/bin/cp", "/lib/x86_64-linux-gnu/libm.so.6", "\(house.folder.path)/libPlain.so"])
+            try house.copy(file: "/lib/x86_64-linux-gnu/libm.so.6", as: "libPlain.so")
             mkdir("\(house.folder.path)/libFolder.so", 0o755)
             let installation = try Installation(directory, plugins: house.setting)
             let bad = ["Missing", "Open", "Link", "Text", "Plain", "Folder"]
@@ -103,7 +103,7 @@ extension `End to end` {
             #expect(check.code == 2)
             #expect(check.output.isEmpty)
             for place in [
-                "runtime-sync.yaml:9:1: error: retries", "runtime-sync.yaml:10:10: error: enabled",
+                "runtime-sync.yaml:8:1: error: retries", "runtime-sync.yaml:9:10: error: enabled",
                 "providers/ldap.yaml:4:8: error: settings.url", "settings.bind_password",
             ] {
                 #expect(check.errors.contains(place), "\(place) in \(check.errors)")
@@ -148,8 +148,11 @@ private struct PluginHouse {
     }
 
     func copy(_ product: String, as name: String? = nil, mode: mode_t = 0o755) throws {
-        let file = "\(folder.path)/\(name ?? "lib\(product).so")"
-        try ChildProcess.run(["/bin/cp", Products.library(product), file])
-        chmod(file, mode)
+        try copy(file: Products.library(product), as: name ?? "lib\(product).so", mode: mode)
+    }
+
+    func copy(file: String, as name: String, mode: mode_t = 0o755) throws {
+        try ChildProcess.run(["/bin/cp", file, "\(folder.path)/\(name)"])
+        chmod("\(folder.path)/\(name)", mode)
     }
 }

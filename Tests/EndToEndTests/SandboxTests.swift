@@ -11,7 +11,7 @@ extension `End to end` {
             let installation = try Installation()
             try installation.add(directory)
             try installation.add(workforce)
-            try await installation.start(environment: ["RUNTIME_SYNC_PLUGINS_LANDLOCK_ABI_CAP": "\(abi)"])
+            try await installation.start(environment: ["RUNTIME_SYNC_PLUGINS_LANDLOCK_ABI_CAP=\(abi)"])
             try installation.post(Event(password: "one secret"))
             _ = try await workforce.requests(1)
             try await installation.settled(1)

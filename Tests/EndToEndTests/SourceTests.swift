@@ -37,18 +37,15 @@ extension `End to end` {
             let body = Event(password: "covered secret").bytes
             let request = String(decoding: installation.kc.request(body), as: UTF8.self)
                 .replacing("Host: intake\r\n", with: "Host: intake\r\nConnection: close\r\n")
-            let program = try Program(
-                "/usr/bin/openssl",
+            let client = try ChildProcess(
                 [
-                    "s_client", "-connect", "127.0.0.1:\(installation.port)", "-CAfile", authority.certificateFile,
-                    "-verify_return_error", "-verify_ip", "127.0.0.1", "-quiet", "-ign_eof",
+                    "/usr/bin/openssl", "s_client", "-connect", "127.0.0.1:\(installation.port)", "-quiet", "-ign_eof",
+                    "-CAfile", authority.certificateFile, "-verify_return_error", "-verify_ip", "127.0.0.1",
                 ],
-                input: try scratch.write("request", request), output: "\(scratch.path)/output",
-                errors: "\(scratch.path)/errors")
-            _ = try await program.end()
+                input: Array(request.utf8), log: "\(scratch.path)/output")
+            try await eventually("the client ends") { client.hasEnded() }
             let answer = try Folder.read("\(scratch.path)/output")
-            let errors = try Folder.read("\(scratch.path)/errors")
-            #expect(answer.contains("HTTP/1.1 202"), "\(errors)")
+            #expect(answer.contains("HTTP/1.1 202"), "\(answer)")
             let requests = try await workforce.requests(1)
             #expect(requests.map { $0.text.contains("covered secret") } == [true])
         }

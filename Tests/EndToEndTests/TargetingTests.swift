@@ -68,7 +68,7 @@ extension `End to end` {
             #expect(try installation.counter("skipped:provider-off", of: "idle") == 1)
             try await installation.stop()
 
-            try await installation.start(environment: ["RUNTIME_SYNC_ENABLED": "false"])
+            try await installation.start(environment: ["RUNTIME_SYNC_ENABLED=false"])
             try installation.post(Event(password: "two secrets"))
             try await eventually("it is skipped") {
                 try installation.counter("skipped:sync-off", of: "workforce") == 1
@@ -84,8 +84,8 @@ extension `End to end` {
                 provider: "workforce", plugin: "WorkforceHTTP", "user_types: [employee]",
                 "settings: {base_url: \"http://127.0.0.1:1\", allow_cleartext: true}")
             try await installation.start(environment: [
-                "RUNTIME_SYNC_DEFAULT_USER_TYPE": "employee",
-                "RUNTIME_SYNC_PROVIDER_WORKFORCE_SETTINGS_BASE_URL": workforce.url,
+                "RUNTIME_SYNC_DEFAULT_USER_TYPE=employee",
+                "RUNTIME_SYNC_PROVIDER_WORKFORCE_SETTINGS_BASE_URL=\(workforce.url)",
             ])
             var event = Event(password: "one secret")
             event.attributes["userType"] = nil

@@ -6,10 +6,10 @@ internal import Synchronization
 public final class ChildProcess: Sendable {
     /// The process's number.
     public let pid: Int32
-    /// How it ended, once it was waited for: from then on the number may be somebody else's.
+    /// The status with which it ended, once it was waited for: from then on the number may be somebody else's.
     private let ending = Mutex<Int32?>(nil)
 
-    /// Starts a program, with what it prints and its errors going to the end of a file.
+    /// Starts a program, with what it prints and its errors going to the end of a file, or of one each.
     ///
     /// - Parameters:
     ///   - arguments: the program's path, then its arguments.
@@ -17,17 +17,27 @@ public final class ChildProcess: Sendable {
     ///   - input: what it reads from standard input; at most 64 KiB.
     ///   - descriptors: become 3, 4, … of the program; it inherits no others.
     ///   - log: the file.
+    ///   - errors: the file for errors, if they have one of their own.
     public convenience init(
-        _ arguments: [String], environment: [String] = [], input: [UInt8] = [], descriptors: [Int32] = [], log: String
+        _ arguments: [String], environment: [String] = [], input: [UInt8] = [], descriptors: [Int32] = [], log: String,
+        errors: String? = nil
     ) throws(ServerError) {
-        let file = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw ServerError(call: log) }
+        let file = try Self.appending(to: log)
         defer { close(file) }
-        try self.init(arguments, environment, input, descriptors, output: file)
+        let errorFile = try Self.appending(to: errors ?? log)
+        defer { close(errorFile) }
+        try self.init(arguments, environment, input, descriptors, output: file, errors: errorFile)
+    }
+
+    private static func appending(to path: String) throws(ServerError) -> Int32 {
+        let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw ServerError(call: path) }
+        return file
     }
 
     private init(
-        _ arguments: [String], _ environment: [String], _ input: [UInt8], _ descriptors: [Int32], output: Int32
+        _ arguments: [String], _ environment: [String], _ input: [UInt8], _ descriptors: [Int32], output: Int32,
+        errors: Int32
     ) throws(ServerError) {
         let source = try Self.reader(of: input)
         defer { close(source) }
@@ -35,7 +45,7 @@ public final class ChildProcess: Sendable {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         // Over a detour, so that no target is a source that is still needed.
-        let inherited = [source, output, output] + descriptors
+        let inherited = [source, output, errors] + descriptors
         let detour: Int32 = 1000
         for (number, descriptor) in zip(detour..., inherited) {
             posix_spawn_file_actions_adddup2(&actions, descriptor, number)
@@ -85,10 +95,9 @@ public final class ChildProcess: Sendable {
         // The long wait happens outside of the lock, and leaves the number taken.
         waitAndLeave(WEXITED)
         return ending.withLock { ending in
-            if let code = ending { return code }
-            let code = reap(0) ?? 0
-            ending = code
-            return code
+            let status = ending ?? reap(0) ?? 0
+            ending = status
+            return Self.code(status)
         }
     }
 
@@ -106,10 +115,24 @@ public final class ChildProcess: Sendable {
 
     /// Whether it has ended.
     public func hasEnded() -> Bool {
+        exitCode != nil
+    }
+
+    /// The exit code, or 128 and the signal's number; `nil` while it runs.
+    public var exitCode: Int32? {
         ending.withLock { ending in
             ending = ending ?? reap(WNOHANG)
-            return ending != nil
+            return ending.map(Self.code)
         }
+    }
+
+    /// Whether it has ended and left a core file behind.
+    public var hasDumpedCore: Bool {
+        ending.withLock { ($0 ?? 0) & 0x80 != 0 }
+    }
+
+    private static func code(_ status: Int32) -> Int32 {
+        status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
     }
 
     /// Runs a tool to its end and returns what it printed, errors included.
@@ -122,7 +145,7 @@ public final class ChildProcess: Sendable {
         let child: ChildProcess
         do {
             defer { close(writer) }
-            child = try ChildProcess(arguments, [], input, [], output: writer)
+            child = try ChildProcess(arguments, [], input, [], output: writer, errors: writer)
         }
         let text = Folder.read(reader)
         let code = child.wait()
@@ -136,13 +159,12 @@ public final class ChildProcess: Sendable {
         while waitid(P_PID, id_t(pid), &information, events | WNOWAIT) < 0 && errno == EINTR {}
     }
 
-    /// How it ended; `nil` if it has not and `options` forbid to wait.
+    /// The status with which it ended; `nil` if it has not and `options` forbid to wait.
     private func reap(_ options: Int32) -> Int32? {
         var status: Int32 = 0
         var found = waitpid(pid, &status, options)
         while found < 0 && errno == EINTR { found = waitpid(pid, &status, options) }
-        guard found == pid else { return nil }
-        return status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
+        return found == pid ? status : nil
     }
 
     /// A descriptor from which `bytes` can be read, and then the end.

@@ -13,7 +13,7 @@ final class Installation: Sendable {
     let kc: Signer
 
     private struct Running {
-        var daemon: Program?
+        var daemon: ChildProcess?
         var address = ""
     }
 
@@ -31,7 +31,7 @@ final class Installation: Sendable {
     ) throws {
         folder = try Folder()
         kc = try Signer()
-        for name in ["providers", "secrets"] { mkdir("\(folder.path)/\(name)", 0o700) }
+        for name in ["providers", "secrets"] { try folder.makeFolder(name) }
         try folder.write("secrets/kc", kc.text)
         let own =
             #"{name: kc, instance: prod, realms: [corp], kinds: ["*"], may_carry_password: true, "#
@@ -103,14 +103,14 @@ final class Installation: Sendable {
     // MARK: The daemon
 
     /// The daemon's process.
-    var daemon: Program? { running.withLock { $0.daemon } }
+    var daemon: ChildProcess? { running.withLock { $0.daemon } }
 
     /// Starts the daemon; returns when it takes events and its workers are ready.
-    func start(environment: [String: String] = [:]) async throws {
+    func start(environment: [String] = []) async throws {
         let before = log.utf8.count
         let daemon = try launch(environment: environment)
         let address = try await eventually("the daemon listens: \(log.suffix(2_000))") { () -> String? in
-            if let code = daemon.code { throw Failure("the daemon ended with \(code): \(log)") }
+            if let code = daemon.exitCode { throw Failure("the daemon ended with \(code): \(log)") }
             guard let line = log.utf8.dropFirst(before).firstRange(of: "listening address=".utf8) else { return nil }
             let rest = log.utf8[line.upperBound...]
             return rest.firstIndex(of: 10).map { String(decoding: rest[..<$0], as: UTF8.self) }
@@ -125,10 +125,10 @@ final class Installation: Sendable {
 
     /// Starts the daemon and does not wait for anything.
     @discardableResult
-    func launch(environment: [String: String] = [:]) throws -> Program {
-        let daemon = try Program(
-            "\(Products.folder)/runtime-sync", ["serve", "--settings", settings], environment: environment,
-            output: logFile, errors: logFile)
+    func launch(environment: [String] = []) throws -> ChildProcess {
+        let daemon = try ChildProcess(
+            ["\(Products.folder)/runtime-sync", "serve", "--settings", settings], environment: environment, log: logFile
+        )
         running.withLock { $0.daemon = daemon }
         return daemon
     }
@@ -137,13 +137,18 @@ final class Installation: Sendable {
     @discardableResult
     func stop() async throws -> Int32 {
         daemon?.signal(SIGTERM)
-        return try await daemon?.end() ?? 0
+        return try await end()
     }
 
     /// Ends it at once, and waits.
     func crash() async throws {
         daemon?.signal(SIGKILL)
-        _ = try await daemon?.end()
+        _ = try await end()
+    }
+
+    /// Waits for the daemon's end.
+    func end() async throws -> Int32 {
+        try await eventually("the daemon ends") { daemon?.exitCode }
     }
 
     // MARK: Talking to it
@@ -221,19 +226,22 @@ final class Installation: Sendable {
     }
 
     /// Runs `runtime-sync` with the settings.
-    func tool(
-        _ words: String..., input: String = "", environment: [String: String] = [:]
-    ) async throws -> Result {
+    func tool(_ words: String..., input: String = "") async throws -> Result {
         let scratch = try Folder()
-        let file = try scratch.write("input", input)
         let (output, errors) = ("\(scratch.path)/output", "\(scratch.path)/errors")
-        let program = try Program(
-            "\(Products.folder)/runtime-sync", words,
-            environment: environment.merging(["RUNTIME_SYNC_SETTINGS": settings]) { own, _ in own }, input: file,
-            output: output, errors: errors)
-        let code = try await program.end()
+        let program = try ChildProcess(
+            ["\(Products.folder)/runtime-sync"] + words, environment: ["RUNTIME_SYNC_SETTINGS=\(settings)"],
+            input: Array(input.utf8), log: output, errors: errors)
+        let code = try await eventually("\(words) ends") { program.exitCode }
         return Result(code: code, output: try Folder.read(output), errors: try Folder.read(errors))
     }
+}
+
+/// What a command that has ended left behind.
+struct Result: Sendable {
+    var code: Int32
+    var output: String
+    var errors: String
 }
 
 /// A provider and its worker, as `providers list --json` tells.
