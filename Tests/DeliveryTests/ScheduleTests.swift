@@ -176,7 +176,8 @@ private final class Schedule {
             for request in rig.requests(slot) {
                 let event = String(request.idempotencyKey.prefix { $0 != ":" })
                 let lane = Lane(
-                    user: request.externalID.map { String($0.dropFirst(2)) } ?? "", deliveryClass: request.deliveryClass)
+                    user: request.externalID.map { String($0.dropFirst(2)) } ?? "", deliveryClass: request.deliveryClass
+                )
                 if lane.deliveryClass != .notification { lanes[lane, default: 0] += 1 }
                 guard seen.insert("\(slot) \(request.id)").inserted else { continue }
                 if lane.deliveryClass.isState {

@@ -118,13 +118,13 @@ import Testing
     }
 
     @Test func `send trusts the authority it is given, and no other`() async throws {
-        let authority = try ThrowAwayAuthority()
+        let authority = try CertificateAuthority()
         let server = try authority.issue("server")
         let place = try Installation(intake: ", tls: {certificate: \(server.certificate), key: \(server.key)}")
         let file = try place.folder.write(
             "event.json", #"{"kind": "login.succeeded", "source": {"realm": "corp"}}"#)
         try await place.serving { _ in
-            let trusting = try await place.run("send", file, "--ca", authority.certificate)
+            let trusting = try await place.run("send", file, "--ca", authority.certificateFile)
             #expect(trusting.code == 0, "\(trusting.errors)")
             let wary = try await place.run("send", file)
             #expect(wary.code == 1 && wary.errors.contains("no intake answers on https://127.0.0.1:"))
