@@ -28,8 +28,9 @@ header: packages
 	g++ -std=c++17 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c++ $(contract)/runtime_sync.h
 	cc -std=c11 -Wall -Wextra -Werror -fsyntax-only -I $(contract) Plugins/Template/template.c
 
-# Throughput beside that of the plain client libraries.
+# Throughput beside that of a plain C client, PostgreSQL and Redis, in the same run.
 bench: packages
+	swift build -c release
 	Benchmarks/run
 
 packages:

@@ -225,6 +225,14 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "ControlTests",
+            dependencies: ["Control", "Sockets", "TargetServers", httpTypes, lifecycle, logging, nioCore, nioPosix],
+            swiftSettings: strict),
+        .testTarget(
+            // The program and the plugins are run as they are built; linking them would bring their linker settings along.
+            name: "RuntimeSyncTests", dependencies: ["EventModel", "TargetServers", nioPosix],
+            swiftSettings: strict),
+        .testTarget(
             name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
         .testTarget(
             name: "SupervisionTests",
@@ -235,6 +243,8 @@ let package = Package(
         .testTarget(name: "RuntimeSyncPluginTests", dependencies: ["RuntimeSyncPlugin"], swiftSettings: strict),
         .testTarget(
             name: "LDAPDecisionsTests", dependencies: ["LDAPDecisions", "RuntimeSyncPlugin"], swiftSettings: strict),
+        .testTarget(
+            name: "ReadmeTests", dependencies: ["PluginHarness", "TargetServers"], swiftSettings: strict),
         .testTarget(
             name: "LDAPPasswordTests",
             dependencies: ["LDAPDecisions", "PluginHarness", "RuntimeSyncPlugin", "TargetServers"],

@@ -18,6 +18,8 @@ from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis
 
 # (connections, outstanding requests on each): the grid in which the raw client looks for its best.
 GRID = [(1, 1), (1, 4), (1, 16), (2, 16), (4, 4), (4, 16), (8, 4), (8, 16)]
+NDJSON = ("--batch", 100, "--connections", 4)
+SINGLES = ("--connections", 64)
 METHOD = "extended"  # what the plugin's `password_method: auto` takes with OpenLDAP
 
 
@@ -51,32 +53,22 @@ class Bench:
         step = max(1, directory.users // 100)
         self.program("ldap_baseline", "bind", directory.uri, PEOPLE, directory.users, step, tag)
 
+    sequence = 1
+
     def post(self, daemon, events, *more, tag=None):
         return self.program(
             "intake_load", "--port", daemon.port, "--secret", daemon.secret, "--events", events, "--tag",
             tag or self.tag(), "--first", self.next_sequence(events), *more)
 
-    sequence = 1
-
     def next_sequence(self, events):
         self.sequence += events
         return self.sequence - events
 
-    def deliver_all(self, daemon, directory, before):
-        """One password for every user, by NDJSON; returns passwords a second, first request to last delivery."""
+    def deliver_all(self, daemon, directory, before, *how):
+        """One password for every user; returns passwords a second, from the first request to the last delivery."""
         tag = self.tag()
         users = directory.users
-        posted = self.post(
-            daemon, users, "--users", users, "--batch", 100, "--connections", 4, tag=tag)
-        end = daemon.wait_delivered(before + users)
-        self.check_by_binding(directory, tag)
-        return users / (end - posted["start"])
-
-    def deliver_singles(self, daemon, directory, before):
-        """The same by single requests on 64 connections."""
-        tag = self.tag()
-        users = directory.users
-        posted = self.post(daemon, users, "--users", users, "--connections", 64, tag=tag)
+        posted = self.post(daemon, users, "--users", users, *how, tag=tag)
         end = daemon.wait_delivered(before + users)
         self.check_by_binding(directory, tag)
         return users / (end - posted["start"])
@@ -84,40 +76,43 @@ class Bench:
     # The measurements
 
     def directory(self, is_durable):
-        kind = "fsync" if is_durable else "no fsync"
-        self.say(f"slapd, {kind}")
+        where = "slapd with fsync" if is_durable else "slapd without fsync"
+        self.say(where)
         users = self.options.users
         ours = {"known": [], "singles": [], "new": []}
-        raw = []
+        raw, costs = [], {}
         with OpenLDAP(self.folder / f"slapd-{is_durable}", users, is_durable) as directory:
             grid = {each: self.raw(directory, *each, users // 2) for each in GRID}
             best = max(grid, key=grid.get)
-            self.note(f"raw client, {kind}: " + ", ".join(f"{c}×{w} {rate:.0f}/s" for (c, w), rate in grid.items()))
+            self.note("raw client, connections × outstanding: " + ", ".join(f"{c}×{w} {rate:.0f}/s" for (c, w), rate in grid.items()))
             for number in range(self.options.rounds):
                 def raw_side():
-                    raw.append(self.raw(directory, *best, users))
+                    with self.measuring({"slapd alone": directory.process.pid}, users, costs):
+                        raw.append(self.raw(directory, *best, users))
 
                 def our_side():
                     with Daemon(self.folder / f"ldap-{is_durable}-{number}", self.options.bin, directory) as daemon:
                         self.check_sandbox(daemon)
-                        ours["new"].append(self.deliver_all(daemon, directory, 0))
-                        ours["known"].append(self.deliver_all(daemon, directory, users))
-                        ours["singles"].append(self.deliver_singles(daemon, directory, 2 * users))
+                        ours["new"].append(self.deliver_all(daemon, directory, 0, *NDJSON))
+                        with self.measuring({**daemon.processes(), "slapd": directory.process.pid}, users, costs):
+                            ours["known"].append(self.deliver_all(daemon, directory, users, *NDJSON))
+                        ours["singles"].append(self.deliver_all(daemon, directory, 2 * users, *SINGLES))
 
                 self.alternate(number, raw_side, our_side)
+        self.note_costs("password of a known user", costs)
         baseline = f"raw libldap {best[0]}×{best[1]}"
         hold = 0.95 if is_durable else 0.70
-        where = f"slapd with {kind}" if is_durable else "slapd without fsync"
         self.row(f"passwords into {where}, known users, NDJSON", ours["known"], baseline, raw, hold)
         self.row(f"passwords into {where}, known users, 64 connections", ours["singles"], baseline, raw, None)
         self.row(f"passwords into {where}, each user's first, NDJSON", ours["new"], baseline, raw, None)
 
     def intake(self):
         self.say("intake")
-        singles, held, batches, postgres_rates, redis_rates = [], [], [], [], []
+        singles, batches, postgres_rates, redis_rates = [], [], [], []
         events = self.options.events
-        latencies = []
+        latencies, costs = [], {}
         with PostgreSQL(self.folder / "postgres") as postgres, Redis(self.folder / "redis") as redis:
+            postgres.insert_rate(1)  # what initdb has left to write is not its fault
             for number in range(self.options.rounds):
                 def competitors():
                     postgres_rates.append(postgres.insert_rate(self.options.seconds))
@@ -125,12 +120,14 @@ class Bench:
 
                 def our_side():
                     with Daemon(self.folder / f"intake-{number}", self.options.bin) as daemon:
-                        measured = self.post(daemon, events)
+                        with self.measuring(daemon.processes(), events, costs):
+                            measured = self.post(daemon, events)
                         latencies.append((measured["p50_ms"], measured["p99_ms"]))
                         singles.append(measured["rate"])
                         batches.append(self.post(daemon, 4 * events, "--batch", 100, "--connections", 16)["rate"])
 
                 self.alternate(number, competitors, our_side)
+        self.note_costs("single event", costs)
         self.row("durable intake, single events, 64 connections", singles, "PostgreSQL INSERT", postgres_rates, 1.5)
         self.row("durable intake, NDJSON of 100, 16 connections", batches, "Redis XADD", redis_rates, 1.5)
         p50, p99 = (statistics.median(values) for values in zip(*latencies))
@@ -145,7 +142,7 @@ class Bench:
             directory.start("stats")
             with Daemon(self.folder / "idle", self.options.bin, directory) as daemon:
                 self.rest(daemon, "fresh")
-                self.deliver_all(daemon, directory, 0)
+                self.deliver_all(daemon, directory, 0, *NDJSON)
                 count = min(users, 10 * self.options.rate)
                 times = self.folder / "times"
                 self.post(daemon, count, "--users", users, "--rate", self.options.rate, "--connections", 16,
@@ -178,6 +175,19 @@ class Bench:
         layers = daemon.provider()["layers"] or []
         if len(layers) < 4:
             raise RuntimeError(f"the worker's sandbox has only the layers {layers}: this would flatter us")
+
+    @contextlib.contextmanager
+    def measuring(self, processes, count, costs):
+        """Adds to `costs` what each of `count` operations costs each process: time on a processor, in µs. It hardly
+        depends on what else the machine does, unlike everything else here."""
+        before = {name: cpu_time(pid) for name, pid in processes.items()}
+        yield
+        for name, pid in processes.items():
+            costs.setdefault(name, []).append((cpu_time(pid) - before[name]) / count * 1e6)
+
+    def note_costs(self, what, costs):
+        figures = (f"{name} {statistics.median(each):.0f} µs" for name, each in costs.items())
+        self.note(f"processor time for a {what}: " + ", ".join(figures))
 
     @staticmethod
     def alternate(number, *sides):
@@ -237,6 +247,11 @@ def wake_ups(pid):
     return sum(int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1]) for text in status)
 
 
+def cpu_time(pid):
+    """What the threads of a process have had of the processors, in seconds."""
+    return sum(int(task.read_text().split()[0]) for task in Path("/proc", str(pid), "task").glob("*/schedstat")) / 1e9
+
+
 def read_options():
     parser = argparse.ArgumentParser(prog="Benchmarks/run", description=__doc__)
     root = Path(__file__).resolve().parent.parent
@@ -253,7 +268,7 @@ def read_options():
     options.rounds = options.rounds or (3 if small else 5)
     options.users = 2_000 if small else 10_000
     options.events = 20_000 if small else 100_000
-    options.seconds = 1 if small else 4
+    options.seconds = 2 if small else 4
     options.rate = 200
     options.idle = 3 if small else 15
     return options

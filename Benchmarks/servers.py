@@ -173,6 +173,7 @@ settings:
             return re.search(r"intake: listening address=127\.0\.0\.1:(\d+)", self.log.read_text())
 
         self.port = int(wait_until("the intake", address, self.log)[1])
+        wait_until("the control socket", (self.folder / "control.sock").exists, self.log)
         if self.has_provider:
             wait_until("the worker", lambda: self.provider()["worker"] == "running", self.log)
 

@@ -57,7 +57,7 @@ public struct ControlServer: Service, Sendable {
         for route in routes {
             router.on(RouterPath(route.path), method: route.method) { request, context in
                 let parameters = Dictionary(
-                    context.parameters.map { (String($0.key), String($0.value)) },
+                    context.parameters.map { (String($0.key), PercentEncoding.decode($0.value)) },
                     uniquingKeysWith: { first, _ in first })
                 let query = Dictionary(
                     request.uri.queryParameters.map { (String($0.key), String($0.value)) },

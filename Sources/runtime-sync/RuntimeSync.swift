@@ -53,8 +53,8 @@ enum Program {
     }
 
     private static func end(with error: any Error) -> Never {
-        // Its own errors the parser prints itself, with the command's usage.
-        if error is ExitCode || error is CleanExit || error is ValidationError { RuntimeSync.exit(withError: error) }
+        // The parser prints its own errors, and the help, which is one to it.
+        if error is ExitCode || RuntimeSync.exitCode(for: error) != .failure { RuntimeSync.exit(withError: error) }
         printError("runtime-sync: error: \(error)")
         exit((error as? StartFailure)?.isSettings == true ? ExitCode.settings.rawValue : ExitCode.failure.rawValue)
     }

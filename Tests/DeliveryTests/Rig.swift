@@ -171,6 +171,11 @@ final class Rig {
         try turn()
     }
 
+    /// The clock goes on, and nobody looks.
+    func sleep(_ milliseconds: Int64) throws {
+        now = now + milliseconds
+    }
+
     /// All workers are ready.
     func connect() {
         for route in routes where ports[route.slot] == nil {

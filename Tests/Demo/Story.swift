@@ -32,7 +32,8 @@ struct Story {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
-            throw Stage.Failure(description: "\(error)\n\nThe end of the daemon's log:\n\(lastLines)")
+            let log = runtimeSync.log.split(separator: "\n").suffix(15).joined(separator: "\n")
+            throw Stage.Failure(description: log.isEmpty ? "\(error)" : "\(error)\n\nThe daemon's log ends:\n\(log)")
         }
     }
 
@@ -209,9 +210,5 @@ struct Story {
 
     private func expect(_ condition: Bool, _ complaint: String) throws {
         guard condition else { throw Stage.Failure(description: complaint) }
-    }
-
-    private var lastLines: String {
-        runtimeSync.log.split(separator: "\n").suffix(15).joined(separator: "\n")
     }
 }

@@ -1,4 +1,5 @@
 import EventModel
+import GRDB
 import Journal
 import Testing
 
@@ -51,6 +52,15 @@ struct TablesTests {
         try journal.forEachSubject { number, _ in seen.append(number) }
         #expect(seen == [4])
         try journal.close()
+    }
+
+    @Test func `an external id is looked up by all of it, however many bindings the provider has`() throws {
+        try journal.close()
+        let plan = try DatabaseQueue(path: "\(folder.path)/journal.sqlite").read { db in
+            try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN SELECT * FROM bindings \(Journal.byExternalID)", arguments: [0, 0])
+                .map { $0["detail"] as String }
+        }
+        #expect(plan == ["SEARCH bindings USING INDEX bindings_by_external (slot=? AND external=?)"])
     }
 
     @Test func `an account has one owner; the second claimant is left out and named`() throws {

@@ -1,0 +1,154 @@
+import Credentials
+import EventModel
+import Journal
+import Testing
+
+@testable import Delivery
+
+/// What is done now and then: old deliveries end, unused keys are destroyed, memory follows the disk.
+struct HousekeepingTests {
+    private let week = ProviderRoute.defaultGiveUpAfter
+
+    @Test func `what waited too long is given up although there is no worker, and its password is destroyed`() throws {
+        let rig = try Rig([.test(0), .test(1, giveUpAfter: 60_000)])
+        try rig.loseWorker(0)
+        try rig.loseWorker(1)
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.advance(60_000)
+        try rig.advance(60_000)
+        #expect(try rig.ended(1) == ["expired": 1])
+        #expect(try rig.ended(0).isEmpty)
+        #expect(try rig.storedSecrets().count == 1)
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.advance(week)
+        try rig.advance(60_000)
+        #expect(try rig.ended(0) == ["expired": 2])
+        #expect(try rig.storedSecrets().isEmpty)
+        for slot in 0...1 { #expect(try rig.report(slot).unaccounted == 0) }
+    }
+
+    @Test func `what waited too long is given up while the gate is shut`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)])
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.misconfigured)
+        for _ in 0..<3 {
+            try rig.advance(60_000)
+            if try rig.report().state == "checking" { try rig.answerCheck(.misconfigured) }
+        }
+        #expect(try rig.ended() == ["expired": 1])
+    }
+
+    @Test func `what is in flight when its time comes may still succeed, but is not put back`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)])
+        for user in 1...2 {
+            try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
+        }
+        let both = rig.requests()
+        try rig.sleep(120_000)
+        try rig.core.housekeep(now: rig.now)
+        try rig.answer(both[0], Completion(.delivered))
+        try rig.answer(both[1], Completion(.retry))
+        #expect(try rig.ended() == ["delivered": 1, "expired": 1])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `what a provider left that is not configured any more ends too`() throws {
+        let rig = try Rig([.test(0), .test(1)])
+        try rig.loseWorker(1)
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.delivered)
+        try rig.restart(routes: [.test(0)])
+        #expect(try rig.storedSecrets().count == 1)
+        try rig.advance(week + 60_000)
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.journal.deliveries(limit: 10).isEmpty)
+    }
+
+    @Test func `a data key is destroyed when no secret needs it, and not before`() throws {
+        let rig = try Rig()
+        let keys = rig.vault.sealer.keys
+        func stored(_ purpose: SealPurpose) throws -> Int {
+            try rig.flush()
+            return try rig.journal.dataKeys().count { $0.purpose == purpose.rawValue }
+        }
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "stays"))
+        try rig.advance(3 * 3_600_000)
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "goes", externalID: "E-2"))
+        try rig.advance(3 * 3_600_000)
+        rig.connect()
+        try rig.turn()
+        let second = try #require(rig.requests().first { $0.secret == "goes" })
+        try rig.answer(second, Completion(.delivered))
+        #expect(try stored(.secret) == 2)
+        try rig.flush()
+        try rig.advance(3_600_000)
+        #expect(try stored(.secret) == 1)
+        #expect(keys.ids.count { $0 & 3 == UInt32(SealPurpose.secret.rawValue) } == 1)
+        // The one that still waits can be read, also by the next run.
+        try rig.restart()
+        #expect(try rig.answer(.delivered).secret == "stays")
+        try rig.flush()
+        try rig.advance(3_600_000)
+        #expect(try stored(.secret) == 0)
+        // Bodies stay readable for as long as their events stay.
+        #expect(try stored(.body) > 0)
+        #expect(try rig.journal.event(1) != nil)
+        try rig.advance(90_000_000)
+        try rig.post(TestEvent(id: "e3", kind: .logout, sequence: 9))
+        try rig.flush()
+        try rig.advance(3_600_000)
+        try rig.flush()
+        try rig.advance(3_600_000)
+        #expect(try rig.journal.event(1) == nil)
+        #expect(try stored(.body) == 1)
+    }
+
+    @Test func `an idle dispatcher sleeps for a minute, a waiting one until its time`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        #expect(rig.core.idleTime(now: rig.now) <= 500)
+        try rig.answer(.retry, retryAfter: 30_000)
+        try rig.advance(2_000)
+        #expect(rig.core.idleTime(now: rig.now) == 28_000)
+        try rig.advance(28_000)
+        try rig.answer(.delivered)
+        try rig.advance(2_000)
+        #expect(rig.core.idleTime(now: rig.now) == 60_000)
+        #expect(rig.core.takeChanges() == nil)
+    }
+
+    @Test func `a provider without a worker does not keep the dispatcher awake`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.retry, retryAfter: 1_000)
+        try rig.loseWorker()
+        try rig.advance(2_000)
+        try rig.advance(2_000)
+        #expect(rig.core.idleTime(now: rig.now) == 60_000)
+    }
+
+    @Test func `a clock that is set back does not stop the states from being written`() throws {
+        let rig = try Rig()
+        try rig.advance(10_000)
+        try rig.sleep(-3_600_000)
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.flush()
+        #expect(try rig.journal.progress().foldedThrough == 1)
+    }
+
+    @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.flush()
+        var changes = JournalChanges()
+        changes.erasedSecrets = [1]
+        try rig.journal.submit(changes)
+        try rig.flush()
+        try rig.restart()
+        #expect(try rig.only().secret == "q")
+        #expect(try rig.ended() == ["dead": 1])
+    }
+}

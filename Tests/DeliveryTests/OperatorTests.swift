@@ -1,0 +1,120 @@
+import EventModel
+import Testing
+
+@testable import Delivery
+
+/// What operators may do with what waits, and with what ended badly.
+struct OperatorTests {
+    private func refused(_ rig: Rig, _ event: TestEvent) throws -> Int64 {
+        let sequence = try rig.post(event)
+        let request = try #require(rig.requests().last)
+        try rig.answer(request, Completion(.refused, detail: "no"))
+        try rig.flush()
+        return DeliveryKey(sequence: sequence, slot: 0, deliveryClass: event.kind.deliveryClass).rawValue
+    }
+
+    @Test func `a retry by hand gets a key of its own, which outlives a restart`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        #expect(try rig.only().idempotencyKey == "e1:provider-0:credential:1")
+        try rig.restart()
+        #expect(try rig.answer(.retry).idempotencyKey == "e1:provider-0:credential:1")
+        try rig.restart()
+        try rig.advance(1_000)
+        #expect(try rig.answer(.refused).idempotencyKey == "e1:provider-0:credential:1")
+        try rig.flush()
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        #expect(try rig.answer(.delivered).idempotencyKey == "e1:provider-0:credential:2")
+        #expect(try rig.ended() == ["delivered": 1])
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `two hands that retry the same dead letter deliver it once`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", kind: .logout))
+        rig.holdsChanges = true
+        try rig.core.retry(id, now: rig.now)
+        #expect(throws: CommandError.self) { try rig.core.retry(id, now: rig.now) }
+        #expect(throws: CommandError.self) { try rig.core.drop(id, now: rig.now) }
+        try rig.turn()
+        try rig.answer(.delivered)
+        #expect(try rig.ended() == ["delivered": 1])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `an outdated profile is not tried again, and the newer one stays`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", kind: .profileUpdated, sequence: 1, email: "old@x"))
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, email: "new@x"))
+        #expect(throws: CommandError.outdated(id)) { try rig.core.retry(id, now: rig.now) }
+        rig.connect()
+        try rig.turn()
+        #expect(try rig.only().attributes?.contains("new@x") == true)
+    }
+
+    @Test func `a newer password ends the one in a dead letter, also after a restart`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", password: "p", sequence: 1))
+        try rig.post(TestEvent(id: "e2", password: "q", sequence: 2))
+        try rig.answer(.delivered)
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(throws: CommandError.needsNewPassword(id)) { try rig.core.retry(id, now: rig.now) }
+        try rig.restart()
+        #expect(try rig.core.show(id, now: rig.now).hasSecret == false)
+        #expect(throws: CommandError.needsNewPassword(id)) { try rig.core.retry(id, now: rig.now) }
+    }
+
+    @Test func `a dead letter keeps its password for a day, running or not`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.advance(86_399_999)
+        #expect(try rig.storedSecrets().count == 1)
+        try rig.advance(60_000)
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(throws: CommandError.needsNewPassword(id)) { try rig.core.retry(id, now: rig.now) }
+
+        let other = try Rig()
+        _ = try refused(other, TestEvent(id: "e1", password: "p"))
+        try other.sleep(2 * 86_400_000)
+        try other.restart()
+        #expect(try other.storedSecrets().isEmpty)
+    }
+
+    @Test func `what is dropped is counted, and its password is gone`() throws {
+        let rig = try Rig()
+        let dead = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.core.drop(dead, now: rig.now)
+        try rig.turn()
+        try rig.loseWorker()
+        let waiting = try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.flush()
+        let key = DeliveryKey(sequence: waiting, slot: 0, deliveryClass: .credential)
+        try rig.core.drop(key.rawValue, now: rig.now)
+        try rig.turn()
+        #expect(try rig.ended() == ["dropped:operator": 2])
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `the queue shows what waits, what is in flight and what is dead`() throws {
+        let rig = try Rig([.test(window: 1)])
+        let dead = try refused(rig, TestEvent(id: "e1", password: "p"))
+        for user in 2...3 {
+            try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "q", externalID: "E-\(user)"))
+        }
+        try rig.post(TestEvent(id: "e4", kind: .logout, user: "u4", externalID: "E-4"))
+        try rig.flush()
+        let reports = try rig.core.describe(try rig.journal.queuePage(slot: 0, limit: 10), now: rig.now)
+        #expect(reports.map(\.state) == ["in flight", "waiting", "waiting", "dead"])
+        #expect(reports.map(\.user) == ["u2", "u3", "u4", "u1"])
+        #expect(reports.map(\.hasSecret) == [true, true, nil, true])
+        #expect(reports.last?.id == dead && reports.last?.detail == "no")
+        #expect(try rig.journal.queuePage(slot: 0, limit: 1_000_000).waiting.count == 3)
+        #expect(throws: CommandError.inFlight(reports[0].id)) { try rig.core.drop(reports[0].id, now: rig.now) }
+    }
+}

@@ -1,0 +1,251 @@
+import EventModel
+import Journal
+import Testing
+
+@testable import Delivery
+
+/// Random schedules of events, answers, lost workers, restarts and kills, against rules that are checked from outside.
+struct ScheduleTests {
+    static let seeds = 2_000
+    static let parts = 8
+
+    @Test(arguments: 0..<parts)
+    func `no schedule loses a change, lets an older one win, or breaks the order`(_ part: Int) throws {
+        for seed in (Self.seeds * part / Self.parts)..<(Self.seeds * (part + 1) / Self.parts) {
+            let schedule = try Schedule(seed: UInt64(seed))
+            do {
+                try schedule.run()
+            } catch {
+                Issue.record("seed \(seed): \(error)")
+            }
+            guard schedule.broken.isEmpty else {
+                Issue.record("seed \(seed): \(schedule.broken.prefix(5).joined(separator: "; "))")
+                return
+            }
+        }
+    }
+}
+
+/// One schedule and its oracle.
+private final class Schedule {
+    private let rig: Rig
+    private var random: SplitMix
+    /// Which rules were broken.
+    private(set) var broken: [String] = []
+
+    private static let slots = 0...1
+    private var posted = 0
+    private var nodeSequence: UInt64 = 0
+    /// Versions that were taken and not posted yet: they arrive late.
+    private var late: [UInt64] = []
+    /// The password of each event that has one.
+    private var passwords: [String: String] = [:]
+    private var sequences: [String: UInt64] = [:]
+    /// The newest version that was accepted, and the event that told it.
+    private var newest: [Lane: (sequence: UInt64, event: String)] = [:]
+    /// What each account holds: the event whose state was written last.
+    private var written: [Target: String] = [:]
+    /// Deliveries that ended as dead letters.
+    private var buried: Set<String> = []
+    private var attempts: [String: Int] = [:]
+    private var made = 0
+
+    private struct Lane: Hashable {
+        var user: String
+        var deliveryClass: DeliveryClass
+    }
+
+    private struct Target: Hashable {
+        var slot: Int
+        var lane: Lane
+    }
+
+    init(seed: UInt64) throws {
+        random = SplitMix(state: seed &* 0x5851_f42d_4c95_7f2d)
+        rig = try Rig(Self.slots.map { .test($0, window: 3, canRead: $0 == 0) }, seed: seed)
+    }
+
+    func run() throws {
+        rig.holdsChanges = Bool.random(using: &random)
+        for _ in 0..<Int.random(in: 10...60, using: &random) {
+            try step()
+            check()
+            if !broken.isEmpty { return }
+        }
+        try drain()
+        try checkTheEnd()
+    }
+
+    private func step() throws {
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<35: try post()
+        case 35..<75: try answerOne()
+        case 75..<82: try rig.advance(Int64.random(in: 0...90_000, using: &random))
+        case 82..<86: try rig.flush()
+        case 86..<90: try rig.loseWorker(Self.slots.randomElement(using: &random) ?? 0)
+        case 90..<96:
+            rig.connect()
+            try rig.turn()
+        default:
+            try rig.restart(killed: Bool.random(using: &random))
+            seen = []
+        }
+    }
+
+    private func post() throws {
+        let user = "u\(Int.random(in: 1...3, using: &random))"
+        posted += 1
+        nodeSequence += 1
+        var sequence = nodeSequence
+        if Int.random(in: 0..<5, using: &random) == 0 {
+            late.append(sequence)
+            nodeSequence += 1
+            sequence = nodeSequence
+        } else if Int.random(in: 0..<5, using: &random) == 0, let old = late.popLast() {
+            sequence = old
+        }
+        var event = TestEvent(id: "e\(posted)", user: user, sequence: sequence, externalID: "E-\(user)")
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0..<5:
+            event.password = "pw-\(posted)"
+            passwords[event.id] = event.password
+        case 5..<8:
+            event.kind = .profileUpdated
+            event.email = event.id
+        case 8: event.kind = .userRenamed
+        default: event.kind = .logout
+        }
+        sequences[event.id] = sequence
+        made += 1
+        let lane = Lane(user: user, deliveryClass: event.kind.deliveryClass)
+        if lane.deliveryClass.isState, sequence > newest[lane]?.sequence ?? 0 { newest[lane] = (sequence, event.id) }
+        try rig.post(event)
+    }
+
+    private func answerOne(mayFail: Bool = true) throws {
+        let waiting = Self.slots.flatMap { slot in rig.requests(slot).map { (slot, $0) } }
+        guard let (slot, request) = waiting.randomElement(using: &random) else { return try answerChecks(mayFail) }
+        let delivery = request.idempotencyKey
+        let event = String(delivery.prefix { $0 != ":" })
+        let user = request.externalID.map { String($0.dropFirst(2)) } ?? ""
+        let lane = Lane(user: user, deliveryClass: request.deliveryClass)
+        var outcome = Outcome.delivered
+        if mayFail, Bool.random(using: &random) {
+            let outcomes: [Outcome] = [.retry, .retry, .unknown, .unknown, .absent, .misconfigured, .refused]
+            outcome = outcomes.randomElement(using: &random) ?? .retry
+        }
+        if !request.isLookUp {
+            let isWritten = outcome == .delivered || outcome == .unknown && Bool.random(using: &random)
+            if isWritten, lane.deliveryClass.isState { written[Target(slot: slot, lane: lane)] = event }
+        }
+        if outcome == .refused || outcome == .absent && lane.deliveryClass == .notification { buried.insert(delivery) }
+        try rig.answer(
+            request, Completion(outcome, detail: "said so", account: slot == 0 ? "uuid-\(user)" : nil), slot: slot)
+    }
+
+    private func answerChecks(_ mayFail: Bool) throws {
+        for slot in Self.slots {
+            for check in rig.ports[slot]?.takeChecks() ?? [] {
+                guard let index = rig.core.index(ofSlot: slot) else { continue }
+                let outcome: Outcome = mayFail && Bool.random(using: &random) ? .misconfigured : .delivered
+                rig.core.answered(
+                    [(check, Completion(outcome))], generation: rig.core.providers[index].generation, slot: slot,
+                    now: rig.now)
+                try rig.turn()
+            }
+        }
+    }
+
+    /// Requests that were looked at already, of this run.
+    private var seen: Set<String> = []
+
+    private func expect(_ isKept: Bool, _ rule: @autoclosure () throws -> String) rethrows {
+        if !isKept { broken.append(try rule()) }
+    }
+
+    /// The rules that hold at every moment.
+    private func check() {
+        for slot in Self.slots {
+            // What was cancelled and not answered even so is over; a plugin that goes on with it breaks its contract.
+            let open = rig.core.index(ofSlot: slot).map { rig.core.providers[$0].inFlight } ?? [:]
+            for request in rig.requests(slot) where open[request.id] == nil { rig.ports[slot]?.take(request.id) }
+            guard let report = try? rig.report(slot) else { continue }
+            expect(report.unaccounted == 0, "\(report.unaccounted) unaccounted: \(report)")
+            expect(report.counters["made"] ?? 0 == made, "made \(report.counters["made"] ?? 0), posted \(made)")
+            var lanes: [Lane: Int] = [:]
+            for request in rig.requests(slot) {
+                let event = String(request.idempotencyKey.prefix { $0 != ":" })
+                let lane = Lane(
+                    user: request.externalID.map { String($0.dropFirst(2)) } ?? "", deliveryClass: request.deliveryClass)
+                if lane.deliveryClass != .notification { lanes[lane, default: 0] += 1 }
+                guard seen.insert("\(slot) \(request.id)").inserted else { continue }
+                if lane.deliveryClass.isState {
+                    // Nothing older than what is accepted is ever sent.
+                    expect(newest[lane]?.event == event, "sent \(event), newest is \(newest[lane]?.event ?? "none")")
+                }
+                if lane.deliveryClass == .credential, !request.isLookUp {
+                    expect(request.secret == passwords[event], "\(event) has another password")
+                } else {
+                    expect(request.secret == nil, "\(event) carries a secret")
+                }
+                if let password = passwords[event] {
+                    expect(!request.event.contains(password), "\(event) has its password in the body")
+                }
+            }
+            for (lane, count) in lanes where count > 1 { expect(false, "\(count) in flight in \(lane)") }
+            for (lane, _) in lanes where lane.deliveryClass == .lifecycle {
+                let others = lanes.keys.filter { $0.user == lane.user }
+                expect(others.count == 1, "\(others) pass a lifecycle change")
+            }
+        }
+    }
+
+    /// From now on nothing fails: everything must end.
+    private func drain() throws {
+        for _ in 0..<2_000 {
+            rig.connect()
+            try rig.turn()
+            check()
+            if !broken.isEmpty { return }
+            let isBusy = Self.slots.contains { !rig.requests($0).isEmpty }
+            if isBusy {
+                try answerOne(mayFail: false)
+            } else {
+                try answerChecks(false)
+                let isDone = try Self.slots.allSatisfy { slot in
+                    let report = try rig.report(slot)
+                    return report.waiting + report.inFlight == 0
+                }
+                if isDone { return }
+                let idle = rig.core.idleTime(now: rig.now)
+                try rig.advance(max(1, idle))
+            }
+        }
+        try expect(false, "it does not come to an end: \(try Self.slots.map { try rig.report($0) })")
+    }
+
+    private func checkTheEnd() throws {
+        for slot in Self.slots {
+            for (lane, last) in newest {
+                let key = "\(last.event):provider-\(slot):\(lane.deliveryClass.name)"
+                if buried.contains(key) { continue }
+                let target = written[Target(slot: slot, lane: lane)]
+                expect(target == last.event, "\(slot) \(lane) ends with \(target ?? "nothing"), not \(last.event)")
+            }
+        }
+        // Secrets stay for dead letters only.
+        try rig.flush()
+        let letters = try rig.journal.deadLetters(.all).filter { $0.id.deliveryClass == .credential }
+        let kept = Set(try rig.storedSecrets())
+        expect(kept.isSubset(of: Set(letters.map(\.id.sequence))), "secrets are left: \(kept)")
+        expect(try rig.journal.deliveries(limit: 10).isEmpty, "deliveries are left on disk")
+        expect(rig.core.bindings.isUnclaimed, "claims are left")
+        for slot in Self.slots {
+            let dead = try rig.journal.deadLetters(.all).count { $0.id.slot == slot }
+            expect(try rig.report(slot).counters["dead"] ?? 0 == Int64(dead), "dead letters do not add up")
+        }
+        // The counters on disk are the ones in memory.
+        try rig.restart()
+        for slot in Self.slots { expect(try rig.report(slot).unaccounted == 0, "unaccounted after the last start") }
+    }
+}

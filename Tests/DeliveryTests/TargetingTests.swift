@@ -1,0 +1,130 @@
+import EventModel
+import Testing
+
+@testable import Delivery
+
+/// Who gets what, at fan-out and again before sending.
+struct FanOutTests {
+    @Test func `opting out while a delivery waits wins`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2, syncEnabled: "false"))
+        rig.connect()
+        try rig.turn()
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["skipped:not-enabled": 2])
+        #expect(try rig.storedSecrets().isEmpty)
+    }
+
+    @Test func `opting out while the account is looked up wins`() throws {
+        let rig = try Rig([.test(kinds: [.passwordUpdated], canRead: true)])
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        let lookUp = try rig.only()
+        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2, syncEnabled: "false"))
+        try rig.answer(lookUp, Completion(.delivered, account: "uuid-1"))
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["skipped:not-enabled": 1, "skipped:kind-not-routed": 1])
+    }
+
+    @Test func `a newer password that comes while the account is looked up is the one that is written`() throws {
+        let rig = try Rig([.test(canRead: true)])
+        try rig.post(TestEvent(id: "e1", password: "one", sequence: 1))
+        let lookUp = try rig.only()
+        try rig.post(TestEvent(id: "e2", password: "two", sequence: 2))
+        try rig.answer(lookUp, Completion(.delivered, account: "uuid-1"))
+        while try rig.only().isLookUp { try rig.answer(.delivered, account: "uuid-1") }
+        #expect(try rig.only().secret == "two")
+        #expect(try rig.ended() == ["superseded": 1])
+    }
+
+    @Test func `an event that tells no attributes takes none away`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", kind: .loginSucceeded))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "e2", password: "p", sequence: 2, syncEnabled: nil, userType: nil, externalID: nil))
+        #expect(try rig.only().externalID == "E-1")
+    }
+
+    @Test func `an older event does not take back an opt-out, but fills in what nobody told yet`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2, syncEnabled: "false", userType: nil))
+        try rig.post(TestEvent(id: "e1", kind: .loginSucceeded, sequence: 1, syncEnabled: "true"))
+        #expect(try rig.ended() == ["skipped:not-enabled": 2])
+        let report = try rig.core.explain(instance: "prod", realm: "corp", user: "u1", now: rig.now)
+        #expect(report.syncEnabled == ["false"] && report.userType == ["employee"])
+    }
+
+    @Test func `a feed of everybody gets notifications about strangers and nobody`() throws {
+        let rig = try Rig([.test(kinds: [.loginFailed], notify: .all)])
+        try rig.post(TestEvent(id: "e1", kind: .loginFailed, user: nil))
+        #expect(try rig.answer(.delivered).externalID == nil)
+        try rig.post(TestEvent(id: "e2", kind: .loginFailed, syncEnabled: nil, userType: nil, externalID: nil))
+        #expect(try !rig.answer(.delivered).isFirst)
+        #expect(try rig.ended() == ["delivered": 2])
+    }
+
+    @Test func `a deletion reaches a bound subject that has opted out`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "e2", kind: .userDeleted, sequence: 2, syncEnabled: "false"))
+        #expect(try rig.only().kind == "user.deleted")
+    }
+
+    @Test(arguments: [true, false])
+    func `deleting a subject ends its waiting passwords, bound or not`(_ isBound: Bool) throws {
+        let rig = try Rig()
+        if isBound {
+            try rig.post(TestEvent(id: "e0", password: "p", sequence: 1))
+            try rig.answer(.delivered)
+        }
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "q", sequence: 2))
+        try rig.post(TestEvent(id: "e2", kind: .userDeleted, sequence: 3))
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.ended()["dropped:subject-deleted"] == 1)
+        // Nor does a password that was on its way come back.
+        try rig.post(TestEvent(id: "e3", password: "r", sequence: 4, syncEnabled: nil, externalID: nil))
+        #expect(try rig.ended()["skipped:not-enabled"] == 1)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `a deletion waits for what is under way, which may bind an account`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        let password = try rig.only()
+        try rig.post(TestEvent(id: "e2", kind: .userDeleted, sequence: 2))
+        #expect(try rig.only().id == password.id)
+        try rig.answer(password, Completion(.delivered, account: "uuid-1"))
+        let deletion = try rig.answer(.delivered)
+        #expect(deletion.kind == "user.deleted" && deletion.account == "uuid-1")
+        #expect(try rig.ended() == ["delivered": 2])
+    }
+
+    @Test func `a deletion is never outdated`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", password: "p", sequence: 1))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "e3", kind: .userDisabled, sequence: 3))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "e2", kind: .userDeleted, sequence: 2))
+        #expect(try rig.only().kind == "user.deleted")
+    }
+
+    @Test func `a profile carries the mapped attributes`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", kind: .profileUpdated, email: "a@b.example"))
+        let request = try rig.only()
+        #expect(request.attributes == #"{"mail":["a@b.example"]}"#)
+        #expect(request.secret == nil && request.deliveryClass == .profile)
+    }
+
+    @Test func `who only observes counts, and no secret is kept for it`() throws {
+        let rig = try Rig([.test(isObserving: true)])
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["skipped:observed": 1])
+        #expect(try rig.storedSecrets().isEmpty)
+    }
+}
