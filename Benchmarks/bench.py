@@ -84,7 +84,8 @@ class Bench:
         with OpenLDAP(self.folder / f"slapd-{is_durable}", users, is_durable) as directory:
             grid = {each: self.raw(directory, *each, users // 2) for each in GRID}
             best = max(grid, key=grid.get)
-            self.note("raw client, connections × outstanding: " + ", ".join(f"{c}×{w} {rate:.0f}/s" for (c, w), rate in grid.items()))
+            found = (f"{connections}×{window} {rate:.0f}/s" for (connections, window), rate in grid.items())
+            self.note("raw client, connections × outstanding: " + ", ".join(found))
             for number in range(self.options.rounds):
                 def raw_side():
                     with self.measuring({"slapd alone": directory.process.pid}, users, costs):
@@ -143,7 +144,7 @@ class Bench:
             with Daemon(self.folder / "idle", self.options.bin, directory) as daemon:
                 self.rest(daemon, "fresh")
                 self.deliver_all(daemon, directory, 0, *NDJSON)
-                count = min(users, 10 * self.options.rate)
+                count = min(users, (10 if users > 2_000 else 3) * self.options.rate)
                 times = self.folder / "times"
                 self.post(daemon, count, "--users", users, "--rate", self.options.rate, "--connections", 16,
                           "--times", times)
@@ -255,7 +256,7 @@ def cpu_time(pid):
 def read_options():
     parser = argparse.ArgumentParser(prog="Benchmarks/run", description=__doc__)
     root = Path(__file__).resolve().parent.parent
-    parser.add_argument("--quick", action="store_true", help="under a minute: small numbers, three rounds")
+    parser.add_argument("--quick", action="store_true", help="about a minute: small numbers, three rounds")
     parser.add_argument("--bin", default=root / ".build/release", type=Path, help="where the release build is")
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, help="alternating rounds of each measurement; default 5")
@@ -266,11 +267,11 @@ def read_options():
     options.bin = options.bin.resolve()
     small = options.quick
     options.rounds = options.rounds or (3 if small else 5)
-    options.users = 2_000 if small else 10_000
-    options.events = 20_000 if small else 100_000
-    options.seconds = 2 if small else 4
+    options.users = 1_000 if small else 10_000
+    options.events = 10_000 if small else 100_000
+    options.seconds = 1 if small else 4
     options.rate = 200
-    options.idle = 3 if small else 15
+    options.idle = 2 if small else 15
     return options
 
 

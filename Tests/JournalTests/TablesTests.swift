@@ -59,8 +59,7 @@ struct TablesTests {
         let plan = try DatabaseQueue(path: "\(folder.path)/journal.sqlite").read { db in
             try Row.fetchAll(
                 db, sql: "EXPLAIN QUERY PLAN SELECT * FROM bindings \(Journal.byExternalID)", arguments: [0, 0]
-            )
-            .map { $0["detail"] as String }
+            ).map { $0["detail"] as String }
         }
         #expect(plan == ["SEARCH bindings USING INDEX bindings_by_external (slot=? AND external=?)"])
     }
