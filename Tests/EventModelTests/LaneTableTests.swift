@@ -214,7 +214,9 @@ struct LaneTableTests {
                 let ticket = flying.remove(at: index)
                 let forAccount = ticket.key.deliveryClass.isState && Bool.random(using: &random)
                 let due = now + Int64.random(in: 0...20, using: &random)
-                if !table.wait(ticket, due: due, for: forAccount ? .account : .time, now: now) { open.remove(ticket.key) }
+                if !table.wait(ticket, due: due, for: forAccount ? .account : .time, now: now) {
+                    open.remove(ticket.key)
+                }
             }
             now = now + 1
             table.wake(now: now)
