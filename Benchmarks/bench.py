@@ -298,15 +298,18 @@ def main():
         Path(folder).chmod(0o755)
         describe_machine(folder)
         bench = Bench(options, folder)
-        for name, measure in (
-            ("fsync", lambda: bench.directory(is_durable=True)),
-            ("nosync", lambda: bench.directory(is_durable=False)),
-            ("intake", bench.intake),
-            ("idle", bench.idle),
-        ):
-            if options.only is None or name in options.only:
-                measure()
-        bench.print_table()
+        try:
+            for name, measure in (
+                ("fsync", lambda: bench.directory(is_durable=True)),
+                ("nosync", lambda: bench.directory(is_durable=False)),
+                ("intake", bench.intake),
+                ("idle", bench.idle),
+            ):
+                if options.only is None or name in options.only:
+                    measure()
+        finally:
+            # What was measured before an interruption was measured.
+            bench.print_table()
         if options.json:
             options.json.write_text(json.dumps(bench.rows, indent=2, ensure_ascii=False) + "\n")
 
