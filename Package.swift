@@ -48,6 +48,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -106,7 +107,7 @@ let package = Package(
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Sockets", hummingbird, hummingbirdTLS,
                 .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, httpTypes, lifecycle,
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), nioSSL,
             ],
             swiftSettings: strict),
         .target(
@@ -131,7 +132,7 @@ let package = Package(
             name: "runtime-sync",
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Settings", "WorkerProtocol", "Intake", "Control", "Delivery",
-                "Supervision", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1,
+                "Supervision", "Sockets", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1, nioSSL,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 lifecycle, httpTypes,
@@ -174,6 +175,9 @@ let package = Package(
         .target(name: "TargetServers", dependencies: ["CLDAP"], path: "Tests/TargetServers", swiftSettings: strict),
         .target(
             name: "PluginHarness", dependencies: ["CRuntimeSync"], path: "Tests/PluginHarness", swiftSettings: strict),
+        .executableTarget(
+            name: "demo", dependencies: ["EventModel", "PluginHarness", "TargetServers"], path: "Tests/Demo",
+            swiftSettings: strict),
         .target(
             name: "Probe", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Probe", cSettings: strictC,
             linkerSettings: plainC),
@@ -207,10 +211,27 @@ let package = Package(
         .testTarget(
             name: "DeliveryTests",
             dependencies: [
-                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", nioCore, logging,
+                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", nioCore,
+                logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),
+        .testTarget(
+            name: "IntakeTests",
+            dependencies: [
+                "Intake", "Credentials", "EventModel", "Journal", "Sockets", "TargetServers", lifecycle, logging,
+                nioCore,
+                nioPosix, nioSSL,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlTests",
+            dependencies: ["Control", "Sockets", "TargetServers", httpTypes, lifecycle, logging, nioCore, nioPosix],
+            swiftSettings: strict),
+        .testTarget(
+            // The program and the plugins are run as they are built; linking them would bring their linker settings along.
+            name: "RuntimeSyncTests", dependencies: ["EventModel", "TargetServers", nioPosix],
+            swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
         .testTarget(
@@ -223,12 +244,19 @@ let package = Package(
         .testTarget(
             name: "LDAPDecisionsTests", dependencies: ["LDAPDecisions", "RuntimeSyncPlugin"], swiftSettings: strict),
         .testTarget(
+            name: "ReadmeTests", dependencies: ["PluginHarness", "TargetServers"], swiftSettings: strict),
+        .testTarget(
             name: "LDAPPasswordTests",
             dependencies: ["LDAPDecisions", "PluginHarness", "RuntimeSyncPlugin", "TargetServers"],
             swiftSettings: strict),
         .testTarget(
             name: "WorkforceHTTPTests",
             dependencies: ["PluginHarness", "RuntimeSyncPlugin", "TargetServers", "WorkforceRequests"],
+            swiftSettings: strict),
+        // The executables themselves, with real servers around them; `swift build --build-tests` puts them in place.
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["Credentials", "Delivery", "EventModel", "Journal", "PluginHarness", "TargetServers"],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -46,17 +46,19 @@ public struct ControlRoute: Sendable {
 /// Two things see to that: the socket's mode, 0600, and the peer's user id, asked of the kernel for each request.
 public struct ControlServer: Service, Sendable {
     private let application: any ApplicationProtocol & Sendable
-    private let path: String
+    private let address: ListenerAddress
 
     /// - Parameter socket: path of the socket; one that a dead daemon left behind is replaced.
     public init(socket: String, routes: [ControlRoute], group: any EventLoopGroup, logger: Logger) {
-        path = socket
+        address = .unix(path: socket)
+        let address = address
         let router = Router(context: ControlContext.self)
         router.add(middleware: OwnerOnly())
         for route in routes {
             router.on(RouterPath(route.path), method: route.method) { request, context in
                 let parameters = Dictionary(
-                    context.parameters.map { (String($0.key), String($0.value)) }, uniquingKeysWith: { first, _ in first })
+                    context.parameters.map { (String($0.key), PercentEncoding.decode($0.value)) },
+                    uniquingKeysWith: { first, _ in first })
                 let query = Dictionary(
                     request.uri.queryParameters.map { (String($0.key), String($0.value)) },
                     uniquingKeysWith: { first, _ in first })
@@ -66,22 +68,30 @@ public struct ControlServer: Service, Sendable {
                         status: .ok, headers: [.contentType: "application/json"],
                         body: .init(byteBuffer: ByteBuffer(bytes: json)))
                 } catch let error as ControlError {
-                    return Response(
-                        status: .init(code: error.status), headers: [.contentType: "text/plain; charset=utf-8"],
-                        body: .init(byteBuffer: ByteBuffer(string: error.description)))
+                    return Response(error)
+                } catch {
+                    return Response(ControlError(status: 500, "the command failed: \(error)"))
                 }
             }
         }
         application = Application(
             router: router, configuration: .init(address: .unixDomainSocket(path: socket)),
-            eventLoopGroupProvider: .shared(group), logger: logger)
+            onServerRunning: { _ in address.open(mode: 0o600) }, eventLoopGroupProvider: .shared(group), logger: logger)
     }
 
+    /// Serves until the graceful shutdown.
+    ///
+    /// - Throws: ``ListenerError`` if the socket cannot be listened on: among others when another daemon does.
     public func run() async throws {
-        // The umask, 077, gives the socket its mode the moment it is made.
-        unlink(path)
-        defer { unlink(path) }
-        try await application.run()
+        try await address.listen { try await application.run() }
+    }
+}
+
+extension Response {
+    fileprivate init(_ error: ControlError) {
+        self.init(
+            status: .init(code: error.status), headers: [.contentType: "text/plain; charset=utf-8"],
+            body: .init(byteBuffer: ByteBuffer(string: error.description)))
     }
 }
 
@@ -107,7 +117,14 @@ private struct OwnerOnly: RouterMiddleware {
         next: @concurrent (Request, ControlContext) async throws -> Response
     ) async throws -> Response {
         let uid = try await PeerCredentials.of(context.channel).map(\.uid).get()
-        guard uid == geteuid() || uid == 0 else { throw HTTPError(.forbidden) }
-        return try await next(request, context)
+        guard uid == geteuid() || uid == 0 else {
+            return Response(ControlError(status: 403, "only the daemon's own user and root may send it commands"))
+        }
+        do {
+            return try await next(request, context)
+        } catch let error as HTTPError where error.status == .notFound {
+            return Response(
+                ControlError(status: 404, "the daemon has no such command: is it of the same version as this program?"))
+        }
     }
 }

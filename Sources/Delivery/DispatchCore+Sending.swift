@@ -148,7 +148,7 @@ extension DispatchCore {
         let id = takeRequestID()
         let body = try vault.openBody(event.body, id: event.id)
         var fields = RequestFields(
-            ticket.key.deliveryClass, kind: event.header.kind,
+            ticket.key.deliveryClass, kind: ticket.kind,
             idempotencyKey: idempotencyKey(of: ticket.key, event: event.id, provider: route.name),
             attempt: UInt32(clamping: ticket.attempt), deadline: UInt32(clamping: route.deadline),
             externalID: flight.externalID, account: flight.account, event: body)

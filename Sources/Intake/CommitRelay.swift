@@ -1,22 +1,20 @@
 internal import Journal
 internal import NIOCore
 
-/// Brings the journal's answers to the connections of one event loop: however many of them a commit answers, the loop is
+/// Brings the journal's answers to the requests of one event loop: however many of them a commit answers, the loop is
 /// woken once.
 final class CommitRelay: CommitGroup {
-    /// Who waits for a commit.
-    protocol Waiter: AnyObject {
-        /// On the event loop: the submission with this token is on disk, or is not.
-        func concluded(_ token: UInt64, isOnDisk: Bool)
-    }
-
     private let loop: any EventLoop
     private let state: NIOLoopBoundBox<State>
 
     private struct State {
-        var waiters: [UInt64: any Waiter] = [:]
+        /// Who waits, by number. A request whose connection has gone waits on: its events count as seen only then.
+        var answers: [UInt64: Answer] = [:]
         var next: UInt64 = 0
     }
+
+    /// A token is the number of the request and, in so many bits below it, the line of the batch.
+    private static let lineBits: UInt64 = 24
 
     /// Must be called on `loop`.
     init(loop: any EventLoop) {
@@ -24,16 +22,21 @@ final class CommitRelay: CommitGroup {
         state = NIOLoopBoundBox(State(), eventLoop: loop)
     }
 
-    /// A token for a submission that `waiter` is about to make. On the loop.
-    func token(for waiter: any Waiter) -> UInt64 {
+    /// A number for a request that is about to submit events. On the loop.
+    func reserve() -> UInt64 {
         state.value.next += 1
-        state.value.waiters[state.value.next] = waiter
         return state.value.next
     }
 
-    /// The submission was not made after all. On the loop.
-    func forget(_ token: UInt64) {
-        state.value.waiters[token] = nil
+    /// What the submission of the request's event at `index` goes under.
+    func token(_ request: UInt64, index: Int) -> UInt64 {
+        request << Self.lineBits | UInt64(index)
+    }
+
+    /// From now on the answer hears of its submissions. On the loop, and in the same turn as the submissions: what the
+    /// journal has to say comes in a later one.
+    func enlist(_ answer: Answer, as request: UInt64) {
+        state.value.answers[request] = answer
     }
 
     func committed(_ results: [CommitResult]) {
@@ -49,6 +52,11 @@ final class CommitRelay: CommitGroup {
     }
 
     private func conclude(_ token: UInt64, isOnDisk: Bool) {
-        state.value.waiters.removeValue(forKey: token)?.concluded(token, isOnDisk: isOnDisk)
+        let request = token >> Self.lineBits
+        guard let answer = state.value.answers[request] else { return }
+        answer.conclude(Int(token & (1 << Self.lineBits - 1)), isOnDisk: isOnDisk)
+        guard answer.isComplete else { return }
+        state.value.answers[request] = nil
+        answer.whenComplete?()
     }
 }

@@ -98,6 +98,8 @@ struct Gatekeeper: Sendable {
             return .refused(refusal)
         } catch SubmitRefusal.full {
             return .refused(.unavailable("the journal is full"))
+        } catch SubmitRefusal.tooManyWaiting {
+            return .refused(.unavailable("too many events wait for the disk"))
         } catch {
             return .refused(.unavailable("the journal takes no events at the moment"))
         }

@@ -12,15 +12,28 @@ internal import Sockets
 ///
 /// Requests may be pipelined; answers go out in the order of the requests. What is admitted is in the journal's hands,
 /// whether or not the client still listens.
-final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler, CommitRelay.Waiter {
+///
+/// | when | then |
+/// |---|---|
+/// | a request does not arrive within the patience | 408 and the end; just the end if none has begun |
+/// | a body is too large, or it is no HTTP | an answer at once, and the end |
+/// | many answers wait, or the client reads none | nothing is read until some have gone out |
+/// | the client has sent its last | what it is owed still goes out, then the end |
+/// | the daemon stops | likewise; a request that is not complete is answered 503 |
+final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
+    /// While so many answers wait, the connection is not read.
+    private static let pipelineDepth = 64
+    /// So long a client may go on sending after its last answer; cut off at once, it might lose the answer.
+    private static let linger = TimeAmount.seconds(1)
+
     private let gate: Gatekeeper
     private let limits: IntakeLimits
-    private let relays: RelayTable
+    private let shared: IntakeShared
     private let clock: @Sendable () -> Timestamp
 
     private var relay: CommitRelay?
@@ -28,162 +41,219 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler, Commit
     private var peerUID: UInt32?
 
     /// The request that is being received.
-    private var request: HTTPRequest?
-    private var body: BodyBuffer?
-    /// Why what is being received will be refused; its body is not kept.
-    private var refusal: Refusal?
-
+    private var request: IncomingRequest?
+    /// The client waits for a 100 before it sends the body.
+    private var owesContinue = false
     /// Answers in the order of their requests; those that wait for a commit hold back the ones behind them.
-    private var answers: [Answer] = []
-    private var nextAnswer = 0
-    private var owners: [UInt64: Int] = [:]
-    private var isQuiescing = false
-    private var mustClose = false
+    private var answers = CircularBuffer<Answer>()
+    private var owesRead = false
+    private var lastWrite: EventLoopFuture<Void>?
+
+    /// Nothing more is looked at.
+    private var isEnding = false
+    /// Everything has been said; the client may still be sending.
+    private var isLingering = false
+    private var inputHasEnded = false
+    private var lastProgress = NIODeadline.now()
+    private var timer: Scheduled<Void>?
 
     init(
-        gate: Gatekeeper, limits: IntakeLimits, relays: RelayTable, clock: @escaping @Sendable () -> Timestamp
+        gate: Gatekeeper, limits: IntakeLimits, shared: IntakeShared, clock: @escaping @Sendable () -> Timestamp
     ) {
         self.gate = gate
         self.limits = limits
-        self.relays = relays
+        self.shared = shared
         self.clock = clock
     }
 
+    // MARK: The connection
+
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        relay = relays.relay(for: context.eventLoop)
-        guard context.channel.localAddress?.protocol == .unix else { return }
-        PeerCredentials.of(context.channel).assumeIsolated().whenSuccess { self.peerUID = $0.uid }
+        relay = shared.relays.relay(for: context.eventLoop)
+        if context.channel.localAddress?.protocol == .unix {
+            PeerCredentials.of(context.channel).assumeIsolated().whenSuccess { self.peerUID = $0.uid }
+        }
+        watchTime(limits.patience)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        timer = nil
+        request = nil
         self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        guard shared.peerUIDs.isEmpty || peerUID.map(shared.peerUIDs.contains) == true else {
+            isEnding = true
+            return context.close(promise: nil)
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // Neither reaches Hummingbird, which sees no request of ours and would close at once.
+        switch event {
+        case is ChannelShouldQuiesceEvent:
+            if request == nil { end() } else { refuseRest(.stopping) }
+        case ChannelEvent.inputClosed:
+            inputHasEnded = true
+            request = nil
+            if isLingering { context.close(promise: nil) } else { end() }
+        default:
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if error is IOError || error is ChannelError {
+            context.close(promise: nil)
+        } else {
+            refuseRest(.malformed)
+        }
+    }
+
+    /// Nothing more is looked at; what the client is owed still goes out.
+    private func end() {
+        isEnding = true
+        flushAnswers()
+    }
+
+    /// The last answer, whatever else the client has to say.
+    private func refuseRest(_ refusal: Refusal) {
+        guard !isEnding else { return }
+        request = nil
+        isEnding = true
+        answers.append(Answer(refusing: refusal, seen: gate.seen))
+        flushAnswers()
+    }
+
+    /// Closes once everything is written.
+    private func leave() {
+        guard let context, !isLingering else { return }
+        isLingering = true
+        close(context, in: limits.patience)
+        let written = lastWrite ?? context.eventLoop.makeSucceededVoidFuture()
+        written.assumeIsolated().whenComplete { _ in
+            guard !self.inputHasEnded else { return context.close(promise: nil) }
+            context.close(mode: .output, promise: nil)
+            self.close(context, in: Self.linger)
+        }
+    }
+
+    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) {
+        timer?.cancel()
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: time) { context.close(promise: nil) }
+    }
+
+    private func watchTime(_ time: TimeAmount) {
+        timer = context?.eventLoop.assumeIsolated().scheduleTask(in: time) { self.judgeTime() }
+    }
+
+    private func judgeTime() {
+        let rest = lastProgress + limits.patience - .now()
+        if rest > .zero || !answers.isEmpty {
+            // For the disk, the client is not to blame.
+            watchTime(answers.isEmpty ? rest : limits.patience)
+        } else if request == nil {
+            context?.close(promise: nil)
+        } else {
+            refuseRest(.tooSlow)
+        }
+    }
+
+    // MARK: Receiving
+
+    func read(context: ChannelHandlerContext) {
+        if isEnding || (answers.count < Self.pipelineDepth && context.channel.isWritable) {
+            context.read()
+        } else {
+            owesRead = true
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        resumeReading()
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func resumeReading() {
+        guard owesRead, let context else { return }
+        owesRead = false
+        read(context: context)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head(let head): begin(head, context)
+        case .head(let head): begin(head)
         case .body(let part): take(part)
         case .end: finish()
         }
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // The handler behind us never sees our requests and takes the connection for idle: let it know of the shutdown
-        // only when nothing waits for an answer any more.
-        if event is ChannelShouldQuiesceEvent, !answers.isEmpty {
-            isQuiescing = true
-        } else {
-            context.fireUserInboundEventTriggered(event)
-        }
-    }
-
-    func concluded(_ token: UInt64, isOnDisk: Bool) {
-        guard let number = owners.removeValue(forKey: token),
-            let index = answers.firstIndex(where: { $0.number == number })
-        else { return }
-        answers[index].concluded(token, isOnDisk: isOnDisk, seen: gate.seen)
-        flushAnswers()
-    }
-
-    // MARK: Receiving
-
-    private func begin(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
-        request = head
-        refusal = nil
-        body = nil
-        let isBatch = head.headerFields[.contentType].map(Self.mediaType) == Self.lines
-        let limit = isBatch ? limits.batchBytes : limits.bodyBytes
-        let length = head.headerFields[.contentLength].flatMap { Int($0) }
-        if head.path?.split(separator: "?", maxSplits: 1).first != "/v1/events" {
-            refusal = .notFound
-        } else if head.method != .post {
-            refusal = .method
-        } else if head.headerFields[.contentType].map(Self.mediaType) != Self.json, !isBatch {
-            refusal = .contentType
-        } else if let length, length > limit {
-            refusal = .tooLarge(limit)
-            mustClose = true
-        } else {
-            body = BodyBuffer(capacity: length ?? 1_024)
-        }
-        if head.headerFields[.connection]?.lowercased() == "close" { mustClose = true }
+    private func begin(_ head: HTTPRequest) {
+        guard !isEnding else { return }
+        lastProgress = .now()
+        let request = IncomingRequest(head, peerUID: peerUID, limits: limits, budget: shared.budget)
+        if let refusal = request.refusal, request.isRefusedAtOnce { return refuseRest(refusal) }
+        self.request = request
+        owesContinue = request.awaitsContinue
+        if owesContinue { flushAnswers() }
     }
 
     private func take(_ part: ByteBuffer) {
-        guard let body, refusal == nil else {
-            BodyBuffer(capacity: 1).append(part)  // wipes it
+        owesContinue = false
+        guard !isEnding, let refusal = request?.take(part) else {
+            if isEnding { part.wipe() }
             return
         }
-        body.append(part)
-        let limit = isBatch ? limits.batchBytes : limits.bodyBytes
-        if body.count > limit {
-            refusal = .tooLarge(limit)
-            mustClose = true
-            self.body = nil
-        }
-    }
-
-    private var isBatch: Bool {
-        request?.headerFields[.contentType].map(Self.mediaType) == Self.lines
+        refuseRest(refusal)
     }
 
     private func finish() {
-        guard let request else { return }
-        defer {
-            self.request = nil
-            body = nil
-        }
-        nextAnswer += 1
-        var answer = Answer(number: nextAnswer, isBatch: isBatch)
-        if let refusal {
-            answer.add(.refused(refusal), token: nil)
-        } else if let body, let relay {
-            judge(request, body.contents, relay, &answer)
-        }
+        guard !isEnding, let request else { return }
+        self.request = nil
+        owesContinue = false
+        isEnding = request.closes
+        let answer = answer(to: request)
+        answer.omitsBody = request.isHead
         answers.append(answer)
         flushAnswers()
     }
 
-    private func judge(
-        _ request: HTTPRequest, _ body: UnsafeMutableRawBufferPointer, _ relay: CommitRelay, _ answer: inout Answer
-    ) {
+    private func answer(to request: IncomingRequest) -> Answer {
+        if let refusal = request.refusal { return Answer(refusing: refusal, seen: gate.seen) }
+        guard let relay else { preconditionFailure("a request before the handler was added") }
+        let body = request.contents
         let now = clock()
-        let source: IntakeSource
+        let number = relay.reserve()
+        let answer: Answer
         do {
-            source = try gate.authenticate(
-                Gatekeeper.Credentials(
-                    id: request.headerFields[.webhookID], timestamp: request.headerFields[.webhookTimestamp],
-                    signatures: request.headerFields[.webhookSignature], peerUID: peerUID),
-                body: UnsafeRawBufferPointer(body), now: now)
+            let source = try gate.authenticate(request.credentials, body: UnsafeRawBufferPointer(body), now: now)
+            func admit(_ event: UnsafeMutableRawBufferPointer, _ index: Int) -> Gatekeeper.Fate {
+                gate.admit(event, from: source, now: now, group: relay, token: relay.token(number, index: index))
+            }
+            if request.isBatch {
+                let lines = try BatchLine.lines(of: body, limits: limits)
+                let fates = lines.enumerated().map { index, line in
+                    (
+                        line.number,
+                        line.bytes.count > limits.bodyBytes
+                            ? .refused(.tooLarge(limits.bodyBytes)) : admit(line.bytes, index)
+                    )
+                }
+                answer = Answer(to: fates, seen: gate.seen)
+            } else {
+                answer = Answer(to: admit(body, 0), seen: gate.seen)
+            }
         } catch {
-            return answer.refuseWhole(error)
+            return Answer(refusing: error, seen: gate.seen)
         }
-        guard answer.isBatch else { return admit(body, from: source, relay, now, &answer) }
-        let lines = body.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: true)
-        guard lines.count <= limits.batchLines else {
-            return answer.refuseWhole(.invalid("", "a batch of at most \(limits.batchLines) lines is accepted"))
-        }
-        for line in lines {
-            admit(UnsafeMutableRawBufferPointer(rebasing: line), from: source, relay, now, &answer)
-        }
-        if lines.isEmpty { answer.refuseWhole(.invalid("", "the body is empty; one event a line is accepted")) }
-    }
-
-    private func admit(
-        _ body: UnsafeMutableRawBufferPointer, from source: IntakeSource, _ relay: CommitRelay, _ now: Timestamp,
-        _ answer: inout Answer
-    ) {
-        let token = relay.token(for: self)
-        let fate = gate.admit(body, from: source, now: now, group: relay, token: token)
-        switch fate {
-        case .waits, .waitsForCopy:
-            owners[token] = answer.number
-            answer.add(fate, token: token)
-        case .duplicate, .refused:
-            relay.forget(token)
-            answer.add(fate, token: nil)
-        }
+        guard !answer.isComplete else { return answer }
+        answer.whenComplete = { [weak self] in self?.flushAnswers() }
+        relay.enlist(answer, as: number)
+        return answer
     }
 
     // MARK: Answering
@@ -191,49 +261,42 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler, Commit
     private func flushAnswers() {
         guard let context, context.channel.isActive else { return }
         var didWrite = false
-        while let first = answers.first, first.isComplete {
+        while let answer = answers.first, answer.isComplete {
             answers.removeFirst()
-            write(first, context)
+            write(answer, isLast: isEnding && answers.isEmpty, context)
             didWrite = true
         }
-        if didWrite { context.flush() }
-        guard answers.isEmpty else { return }
-        if mustClose, didWrite {
-            context.close(promise: nil)
-        } else if isQuiescing {
-            isQuiescing = false
-            context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        if answers.isEmpty, owesContinue {
+            owesContinue = false
+            context.write(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+            didWrite = true
         }
+        if didWrite {
+            lastProgress = .now()
+            context.flush()
+        }
+        if answers.isEmpty, isEnding { leave() }
+        resumeReading()
     }
 
-    private func write(_ answer: Answer, _ context: ChannelHandlerContext) {
-        let (status, json, retryAfter) = answer.response
+    private func write(_ answer: Answer, isLast: Bool, _ context: ChannelHandlerContext) {
+        let response = answer.response
+        let json = response.document.bytes
         var fields = HTTPFields()
-        fields[.contentType] = (200..<300).contains(status) ? "application/json" : "application/problem+json"
+        fields[.contentType] = response.status < 300 ? "application/json" : "application/problem+json"
         fields[.contentLength] = "\(json.count)"
-        if let retryAfter { fields[.retryAfter] = "\(retryAfter)" }
-        if mustClose { fields[.connection] = "close" }
-        let head = HTTPResponse(status: .init(code: status), headerFields: fields)
+        if let retryAfter = response.retryAfter { fields[.retryAfter] = "\(retryAfter)" }
+        // RFC 9110 asks for these two, sections 11.6.1 and 10.2.1.
+        if response.status == 401 { fields[.wwwAuthenticate] = "Webhook-Signature" }
+        if response.status == 405 { fields[.allow] = "POST" }
+        if isLast { fields[.connection] = "close" }
+        let head = HTTPResponse(status: .init(code: response.status), headerFields: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        context.write(wrapOutboundOut(.body(context.channel.allocator.buffer(bytes: json))), promise: nil)
-        context.write(wrapOutboundOut(.end(nil)), promise: nil)
-    }
-
-    private static let json = "application/json"
-    private static let lines = "application/x-ndjson"
-
-    private static func mediaType(_ field: String) -> String {
-        String(field.prefix { $0 != ";" && $0 != " " }).lowercased()
-    }
-}
-
-extension HTTPField.Name {
-    fileprivate static var webhookID: Self { known("webhook-id") }
-    fileprivate static var webhookTimestamp: Self { known("webhook-timestamp") }
-    fileprivate static var webhookSignature: Self { known("webhook-signature") }
-
-    private static func known(_ name: String) -> Self {
-        guard let name = Self(name) else { preconditionFailure("a valid field name") }
-        return name
+        if !answer.omitsBody {
+            context.write(wrapOutboundOut(.body(context.channel.allocator.buffer(bytes: json))), promise: nil)
+        }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        context.write(wrapOutboundOut(.end(nil)), promise: written)
+        lastWrite = written.futureResult
     }
 }

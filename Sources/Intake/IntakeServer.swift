@@ -8,43 +8,52 @@ public import Logging
 public import NIOCore
 internal import NIOSSL
 public import ServiceLifecycle
+public import Sockets
 
 /// How much the intake takes at once.
 public struct IntakeLimits: Hashable, Sendable {
-    /// Bytes of a single event's body.
-    public var bodyBytes: Int
-    /// Bytes of a batch.
-    public var batchBytes: Int
-    /// Lines of a batch.
-    public var batchLines: Int
+    /// Bytes of a single event's body, and of a line of a batch. Default: 256 KiB.
+    public var bodyBytes = 262_144
+    /// Bytes of a batch. Default: 8 MiB.
+    public var batchBytes = 8_388_608
+    /// Events of a batch. Default: 10,000.
+    public var batchLines = 10_000
+    /// Bytes of all the bodies that are being received. Default: 64 MiB.
+    public var receivingBytes = 64 << 20
+    /// Connections at a time; further ones wait in the kernel's backlog. Default: 1,000.
+    public var connections = 1_000
+    /// So long a request may take to arrive, and a connection stay without one. Default: 60 s.
+    public var patience = TimeAmount.seconds(60)
 
-    public init(bodyBytes: Int = 262_144, batchBytes: Int = 8_388_608, batchLines: Int = 10_000) {
-        self.bodyBytes = bodyBytes
-        self.batchBytes = batchBytes
-        self.batchLines = batchLines
-    }
+    public init() {}
 }
 
-/// Where the intake listens.
-public enum IntakeAddress: Hashable, Sendable {
-    /// Port 0 takes a free one.
-    case tcp(host: String, port: Int)
-    case unix(path: String)
+/// Where the intake listens, and how.
+public struct IntakeListener: Sendable {
+    public var address: ListenerAddress
+    /// PEM files of the certificate chain and its key; `nil` for clear text (loopback and Unix sockets only: the settings
+    /// see to that).
+    public var tls: (certificate: String, key: String)?
+    /// The users that may connect to a Unix socket; empty, the default: whom the rights of its folder let in.
+    public var peerUIDs: Set<UInt32> = []
+
+    public init(_ address: ListenerAddress) {
+        self.address = address
+    }
 }
 
 /// The door: an HTTP server that takes events in.
 public struct IntakeServer: Service, Sendable {
     private let application: any ApplicationProtocol & Sendable
+    private let address: ListenerAddress
 
     /// - Parameters:
-    ///   - tls: PEM files of the certificate chain and its key; `nil` for clear text (loopback and Unix sockets only: the
-    ///     settings see to that).
     ///   - idWindow: how long an id is remembered; milliseconds.
     ///   - onListening: gets the address, with the port that was taken.
-    /// - Throws: if the journal's ids cannot be read, or the certificate cannot.
+    /// - Throws: ``ListenerError`` if the certificate cannot be used; what the journal throws if its ids cannot be read.
     public init(
-        address: IntakeAddress, tls: (certificate: String, key: String)?, sources: [IntakeSource],
-        limits: IntakeLimits, names: AttributeNames, idWindow: Int64, ring: KeyRing, sealer: Sealer, journal: Journal,
+        _ listener: IntakeListener, sources: [IntakeSource], limits: IntakeLimits = IntakeLimits(),
+        names: AttributeNames = AttributeNames(), idWindow: Int64, ring: KeyRing, sealer: Sealer, journal: Journal,
         clock: @escaping @Sendable () -> Timestamp, group: any EventLoopGroup, logger: Logger,
         onListening: @escaping @Sendable (any Channel) async -> Void
     ) throws {
@@ -56,30 +65,63 @@ public struct IntakeServer: Service, Sendable {
         let gate = Gatekeeper(
             sources: sources, reader: EnvelopeReader(names: names), sealer: sealer,
             bodyHash: KeyedHash(.body, ring: ring), idHash: idHash, seen: seen, journal: journal)
-        let relays = RelayTable()
+        let shared = IntakeShared(budget: BodyBudget(limit: limits.receivingBytes), peerUIDs: listener.peerUIDs)
         let http = HTTPServerBuilder.http1(
             configuration: .init(
                 additionalChannelHandlers: [
-                    IntakeHandler(gate: gate, limits: limits, relays: relays, clock: clock)
+                    IntakeHandler(gate: gate, limits: limits, shared: shared, clock: clock)
                 ]))
-        let server = try tls.map { files in
-            try HTTPServerBuilder.tls(
-                http,
-                tlsConfiguration: .makeServerConfiguration(
-                    certificateChain: NIOSSLCertificate.fromPEMFile(files.certificate).map { .certificate($0) },
-                    privateKey: .privateKey(NIOSSLPrivateKey(file: files.key, format: .pem))))
+        let server = try listener.tls.map { files in
+            try HTTPServerBuilder.tls(http, tlsConfiguration: Self.tls(files.certificate, files.key))
         }
-        let bind: BindAddress =
-            switch address {
-            case .tcp(let host, let port): .hostname(host, port: port)
-            case .unix(let path): .unixDomainSocket(path: path)
-            }
+        address = listener.address
+        let address = address
         application = Application(
-            router: Router(), server: server ?? http, configuration: .init(address: bind, backlog: 1_024),
-            onServerRunning: onListening, eventLoopGroupProvider: .shared(group), logger: logger)
+            router: Router(), server: server ?? http,
+            configuration: .init(
+                address: address.bindAddress, backlog: 1_024,
+                availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
+            onServerRunning: { channel in
+                // Its folder says who may connect, and the signature who may speak.
+                address.open(mode: 0o666)
+                await onListening(channel)
+            }, eventLoopGroupProvider: .shared(group), logger: logger)
     }
 
+    /// Serves until the graceful shutdown.
+    ///
+    /// - Throws: ``ListenerError`` if the address cannot be listened on.
     public func run() async throws {
-        try await application.run()
+        try await address.listen { try await application.run() }
+    }
+
+    private static func tls(_ certificate: String, _ key: String) throws -> TLSConfiguration {
+        func reading<Value>(_ path: String, _ what: String, _ read: () throws -> Value) throws -> Value {
+            do {
+                return try read()
+            } catch {
+                throw ListenerError("\(path) holds no \(what) in PEM (\(error))")
+            }
+        }
+        let chain = try reading(certificate, "certificate") { try NIOSSLCertificate.fromPEMFile(certificate) }
+        let privateKey = try reading(key, "private key") { try NIOSSLPrivateKey(file: key, format: .pem) }
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
+        configuration.minimumTLSVersion = .tlsv12
+        do {
+            _ = try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw ListenerError("\(key) is not the key of \(certificate), or one of them cannot be used (\(error))")
+        }
+        return configuration
+    }
+}
+
+extension ListenerAddress {
+    fileprivate var bindAddress: BindAddress {
+        switch self {
+        case .tcp(let host, let port): .hostname(host, port: port)
+        case .unix(let path): .unixDomainSocket(path: path)
+        }
     }
 }

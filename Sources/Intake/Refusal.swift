@@ -36,6 +36,15 @@ struct Refusal: Error, Hashable {
         Self(status: 503, problem: "unavailable", field: "", detail: detail, retryAfter: 1)
     }
 
+    /// It ends the connection.
+    static let stopping = unavailable("the intake is stopping")
+
+    static let tooSlow = Self(
+        status: 408, problem: "too-slow", field: "", detail: "the request did not arrive in time")
+
+    static let malformed = Self(
+        status: 400, problem: "malformed-request", field: "", detail: "this is not HTTP/1.1 as RFC 9112 has it")
+
     static let contentType = Self(
         status: 415, problem: "content-type", field: "content-type",
         detail: "application/json (one event) or application/x-ndjson (one event a line) is accepted")
@@ -64,6 +73,7 @@ extension Refusal {
         case 403: "Forbidden"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
         case 409: "Conflict"
         case 413: "Content Too Large"
         case 415: "Unsupported Media Type"

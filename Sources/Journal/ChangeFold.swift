@@ -11,9 +11,9 @@ struct ChangeFold {
         case delete
     }
 
-    private(set) var deliveries: [DeliveryID: RowChange] = [:]
+    private(set) var deliveries: [DeliveryKey: RowChange] = [:]
     /// The deliveries in the order in which they were first named, some of which may have nothing left to do.
-    private(set) var deliveryOrder: [DeliveryID] = []
+    private(set) var deliveryOrder: [DeliveryKey] = []
     private(set) var subjects: [Int64: SubjectRow] = [:]
     private(set) var counters: [CounterKey: Int64] = [:]
     private(set) var erasedSecrets: [Int64] = []
@@ -66,7 +66,7 @@ struct ChangeFold {
         }
     }
 
-    private mutating func set(_ change: RowChange?, _ id: DeliveryID) {
+    private mutating func set(_ change: RowChange?, _ id: DeliveryKey) {
         if deliveries[id] == nil, change != nil { deliveryOrder.append(id) }
         deliveries[id] = change
     }

@@ -6,7 +6,7 @@ public struct DeadLetterFilter: Hashable, Sendable {
     public var subject: Int64?
     public var reason: String?
     /// Those after this delivery, in the order of their events: for the next page.
-    public var after: DeliveryID?
+    public var after: DeliveryKey?
     /// Default: 1000.
     public var limit = 1_000
 
@@ -41,7 +41,7 @@ extension Journal {
     }
 
     /// One delivery that has not ended.
-    public func delivery(_ id: DeliveryID) throws(JournalError) -> DeliveryRow? {
+    public func delivery(_ id: DeliveryKey) throws(JournalError) -> DeliveryRow? {
         try lookups.rows(
             "SELECT did, sid, kind, due, attempt, state FROM deliveries WHERE did = ?1", [.integer(id.rawValue)],
             Self.delivery
@@ -51,7 +51,7 @@ extension Journal {
     private static func delivery(_ row: SQLiteStatement) -> DeliveryRow? {
         guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
         return DeliveryRow(
-            id: DeliveryID(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
+            id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
             due: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), state: Int(row.integer(5)))
     }
 
@@ -85,7 +85,7 @@ extension Journal {
     }
 
     /// One dead letter.
-    public func deadLetter(_ id: DeliveryID) throws(JournalError) -> DeadLetter? {
+    public func deadLetter(_ id: DeliveryKey) throws(JournalError) -> DeadLetter? {
         try lookups.rows(
             "SELECT did, sid, kind, at, attempt, reason, detail, key FROM dead_letters WHERE did = ?1",
             [.integer(id.rawValue)], Self.deadLetter
@@ -95,7 +95,7 @@ extension Journal {
     private static func deadLetter(_ row: SQLiteStatement) -> DeadLetter? {
         guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
         return DeadLetter(
-            id: DeliveryID(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
+            id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
             at: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), reason: row.text(5),
             detail: row.text(6), generation: Int(row.integer(7)))
     }

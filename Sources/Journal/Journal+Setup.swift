@@ -12,7 +12,7 @@ extension Journal {
                     db, sql: "SELECT slot FROM providers WHERE name = ?", arguments: [provider])
                 if let known { return known }
                 let next = try Int.fetchOne(db, sql: "SELECT ifnull(max(slot) + 1, 0) FROM providers") ?? 0
-                guard (0...DeliveryID.maximumSlot).contains(next) else { throw JournalError.tooManyProviders }
+                guard (0...DeliveryKey.maximumSlot).contains(next) else { throw JournalError.tooManyProviders }
                 try db.execute(sql: "INSERT INTO providers VALUES(?, ?)", arguments: [next, provider])
                 return next
             }

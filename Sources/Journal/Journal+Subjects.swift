@@ -26,23 +26,26 @@ extension Journal {
 
     /// The account that a subject is bound to.
     public func binding(slot: Int, subject: Int64) throws(JournalError) -> Binding? {
-        try bindings("slot = ?1 AND sid = ?2", [.integer(Int64(slot)), .integer(subject)]).first
+        try bindings("WHERE slot = ?1 AND sid = ?2", [.integer(Int64(slot)), .integer(subject)]).first
     }
 
     /// Whose account it is.
     public func binding(slot: Int, account: Hash128) throws(JournalError) -> Binding? {
-        try bindings("slot = ?1 AND account = ?2", [.integer(Int64(slot)), .hash(account)]).first
+        try bindings("WHERE slot = ?1 AND account = ?2", [.integer(Int64(slot)), .hash(account)]).first
     }
 
     /// Which bindings were made under an external id.
     public func bindings(slot: Int, external: Hash128) throws(JournalError) -> [Binding] {
-        try bindings("slot = ?1 AND external = ?2", [.integer(Int64(slot)), .hash(external)])
+        try bindings(Self.byExternalID, [.integer(Int64(slot)), .hash(external)])
     }
+
+    /// Left to itself, SQLite takes the primary key, and reads every binding of the provider.
+    package static let byExternalID = "INDEXED BY bindings_by_external WHERE slot = ?1 AND external = ?2"
 
     /// The bindings of a provider after a subject, at most `limit`.
     public func bindings(slot: Int, after subject: Int64 = 0, limit: Int) throws(JournalError) -> [Binding] {
         try bindings(
-            "slot = ?1 AND sid > ?2 ORDER BY sid LIMIT ?3",
+            "WHERE slot = ?1 AND sid > ?2 ORDER BY sid LIMIT ?3",
             [.integer(Int64(slot)), .integer(subject), .integer(Int64(limit))])
     }
 
@@ -50,7 +53,7 @@ extension Journal {
         _ condition: String, _ arguments: [ReadConnection.Argument]
     ) throws(JournalError) -> [Binding] {
         try lookups.rows(
-            "SELECT slot, sid, account, external, state, at FROM bindings WHERE \(condition)", arguments
+            "SELECT slot, sid, account, external, state, at FROM bindings \(condition)", arguments
         ) { row in
             Binding(
                 slot: Int(row.integer(0)), subject: row.integer(1), account: row.hash(2), external: row.hash(3),

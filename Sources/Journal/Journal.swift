@@ -9,6 +9,8 @@ public struct JournalLimits: Hashable, Sendable {
     public var waitingBytes = 64 << 20
     /// Bytes of the database in use beyond which new events are refused; changes still go in. Default: 16 GiB.
     public var databaseBytes = 16 << 30
+    /// Events kept beyond which new ones are refused likewise. Default: 5,000,000.
+    public var events = 5_000_000
 
     public init() {}
 }
@@ -85,8 +87,8 @@ public final class Journal: Sendable {
     ) {
         thread.start(
             Writer(
-                inbox: inbox, connection: connection, path: path, sizeLimit: limits.databaseBytes,
-                observer: observer, onFatal: onFatal))
+                inbox: inbox, connection: connection, path: path, limits: limits, observer: observer,
+                onFatal: onFatal))
     }
 
     /// Hands over an event; any thread, without waiting for the disk.

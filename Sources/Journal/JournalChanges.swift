@@ -44,7 +44,7 @@ public struct CommittedChanges: Sendable {
 
 /// A delivery that has not ended.
 public struct DeliveryRow: Hashable, Sendable {
-    public var id: DeliveryID
+    public var id: DeliveryKey
     /// The subject's number; 0 if the event has none.
     public var subject: Int64
     public var kind: EventKind
@@ -56,7 +56,7 @@ public struct DeliveryRow: Hashable, Sendable {
     public var state: Int
 
     public init(
-        id: DeliveryID, subject: Int64, kind: EventKind, due: Timestamp = Timestamp(milliseconds: 0), attempt: Int = 0,
+        id: DeliveryKey, subject: Int64, kind: EventKind, due: Timestamp = Timestamp(milliseconds: 0), attempt: Int = 0,
         state: Int = 0
     ) {
         self.id = id
@@ -71,8 +71,8 @@ public struct DeliveryRow: Hashable, Sendable {
 /// What happens to a delivery. One that begins and ends within a commit never reaches the disk.
 public enum DeliveryChange: Hashable, Sendable {
     case begin(DeliveryRow)
-    case update(DeliveryID, due: Timestamp, attempt: Int, state: Int)
-    case end(DeliveryID)
+    case update(DeliveryKey, due: Timestamp, attempt: Int, state: Int)
+    case end(DeliveryKey)
 }
 
 /// What is known of a subject.
@@ -124,7 +124,7 @@ public enum BindingChange: Hashable, Sendable {
 
 /// A delivery that ended badly and waits for people.
 public struct DeadLetter: Hashable, Sendable {
-    public var id: DeliveryID
+    public var id: DeliveryKey
     public var subject: Int64
     public var kind: EventKind
     public var at: Timestamp
@@ -138,7 +138,7 @@ public struct DeadLetter: Hashable, Sendable {
     public var generation: Int
 
     public init(
-        id: DeliveryID, subject: Int64, kind: EventKind, at: Timestamp, attempt: Int, reason: String,
+        id: DeliveryKey, subject: Int64, kind: EventKind, at: Timestamp, attempt: Int, reason: String,
         detail: String, generation: Int = 0
     ) {
         self.id = id
@@ -156,7 +156,7 @@ public struct DeadLetter: Hashable, Sendable {
 public enum DeadLetterChange: Hashable, Sendable {
     /// Makes it, or replaces the one of the same delivery.
     case put(DeadLetter)
-    case remove(DeliveryID)
+    case remove(DeliveryKey)
 }
 
 /// Names a counter that outlives restarts.

@@ -46,7 +46,7 @@ extension JournalError: CustomStringConvertible {
         case .database(let path, let code, let reason):
             "journal: \(path): \(reason) (SQLite result \(code))"
         case .tooManyProviders:
-            "journal: all \(DeliveryID.maximumSlot + 1) provider slots are taken"
+            "journal: all \(DeliveryKey.maximumSlot + 1) provider slots are taken"
         case .closed:
             "journal: it was closed"
         }

@@ -121,7 +121,7 @@ struct Statements {
         return Int(pages) * pageSize
     }
 
-    private func apply(_ change: ChangeFold.RowChange, _ id: DeliveryID) throws {
+    private func apply(_ change: ChangeFold.RowChange, _ id: DeliveryKey) throws {
         switch change {
         case .write(let row, _):
             writeDelivery.bind(id.rawValue, at: 1)

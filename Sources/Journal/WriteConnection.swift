@@ -17,11 +17,14 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
         var logPages: Int
         /// Bytes of the database that are in use.
         var size: Int
+        /// Events in it.
+        var events: Int
     }
 
     private let queue: DatabaseQueue
     private var statements: Statements?
     private var durability: CommitPolicy.Durability?
+    private var firstSequence: Int64 = 1
     private var lastSequence: Int64 = 0
     private let logPages = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
 
@@ -47,6 +50,7 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
         try queue.writeWithoutTransaction { db in
             statements = try Statements(db)
             lastSequence = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM events") ?? 0
+            firstSequence = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM events") ?? 1
             sqlite3_wal_hook(
                 db.sqliteConnection,
                 { context, _, _, pages in
@@ -81,9 +85,14 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
                 try statements.commit.run()
                 let first = lastSequence + 1
                 lastSequence = newest
+                // Only the oldest ones end (`retirableEvents`), and the newest stays.
+                for range in changes.endedEvents where range.lowerBound <= firstSequence {
+                    firstSequence = max(firstSequence, min(range.upperBound + 1, newest))
+                }
                 return Commit(
                     firstSequence: first, hasErased: changes.isErasing, refusedBindings: refused,
-                    logPages: Int(logPages.pointee), size: try statements.size())
+                    logPages: Int(logPages.pointee), size: try statements.size(),
+                    events: Int(newest - firstSequence + 1))
             } catch {
                 // SQLite may have rolled back by itself already.
                 if db.isInsideTransaction { try? statements.rollback.run() }

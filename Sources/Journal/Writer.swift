@@ -9,20 +9,20 @@ final class Writer: Sendable {
     private let inbox: Inbox
     private let connection: WriteConnection
     private let path: String
-    private let sizeLimit: Int
+    private let limits: JournalLimits
     private let observer: any CommitObserver
     private let onFatal: @Sendable (JournalError) -> Void
     private let statistics = Mutex(JournalStatistics())
     private let death = Mutex(false)
 
     init(
-        inbox: Inbox, connection: WriteConnection, path: String, sizeLimit: Int, observer: any CommitObserver,
+        inbox: Inbox, connection: WriteConnection, path: String, limits: JournalLimits, observer: any CommitObserver,
         onFatal: @escaping @Sendable (JournalError) -> Void
     ) {
         self.inbox = inbox
         self.connection = connection
         self.path = path
-        self.sizeLimit = sizeLimit
+        self.limits = limits
         self.observer = observer
         self.onFatal = onFatal
     }
@@ -150,7 +150,7 @@ final class Writer: Sendable {
             case .process: statistics.unsyncedCommits += 1
             }
         }
-        inbox.setFull(commit.size >= sizeLimit)
+        inbox.setFull(commit.size >= limits.databaseBytes || commit.events >= limits.events)
     }
 
     /// Whether a failure leaves the database as it was, so that a later attempt may succeed. After any other, and above

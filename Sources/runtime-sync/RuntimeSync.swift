@@ -1,7 +1,7 @@
 internal import ArgumentParser
+internal import Glibc
 
 /// `runtime-sync`: the daemon and its tools.
-@main
 struct RuntimeSync: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "runtime-sync",
@@ -24,4 +24,38 @@ struct RuntimeSync: AsyncParsableCommand {
 extension ExitCode {
     /// The settings are wrong.
     static let settings = ExitCode(2)
+}
+
+/// Where the process begins and, whatever fails, ends: with one line on stderr and an exit code.
+@main
+enum Program {
+    static func main() async {
+        do {
+            try Hardening.apply()
+        } catch {
+            end(with: error)
+        }
+        var command: any ParsableCommand
+        do {
+            command = try await RuntimeSync.asyncParseAsRoot()
+        } catch {
+            RuntimeSync.exit(withError: error)
+        }
+        do {
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            end(with: error)
+        }
+    }
+
+    private static func end(with error: any Error) -> Never {
+        // The parser prints its own errors, and the help, which is one to it.
+        if error is ExitCode || RuntimeSync.exitCode(for: error) != .failure { RuntimeSync.exit(withError: error) }
+        printError("runtime-sync: error: \(error)")
+        exit((error as? StartFailure)?.isSettings == true ? ExitCode.settings.rawValue : ExitCode.failure.rawValue)
+    }
 }

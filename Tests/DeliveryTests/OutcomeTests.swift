@@ -122,9 +122,7 @@ struct OutcomeTests {
         #expect(try rig.ended() == ["skipped:not-captured": 1])
     }
 
-    @Test func `a request that nobody answers is cancelled, then unknown, and the third silence ends the worker`()
-        throws
-    {
+    @Test func `a request without an answer is cancelled, then unknown, and three of them end the worker`() throws {
         let rig = try Rig()
         try rig.post(TestEvent(id: "e1", password: "p"))
         for round in 1...3 {

@@ -64,7 +64,9 @@ struct DispositionRuleTests {
         #expect(end(outcome, .logout, .notification).0.rawValue == notification)
     }
 
-    @Test(arguments: [(0, 60_000), (1, 60_000), (2, 300_000), (3, 900_000), (4, 3_600_000), (99, 3_600_000)] as [(Int, Int64)])
+    @Test(
+        arguments: [(0, 60_000), (1, 60_000), (2, 300_000), (3, 900_000), (4, 3_600_000), (99, 3_600_000)]
+            as [(Int, Int64)])
     func `an absent account is looked for ever less often`(_ attempt: Int, _ wait: Int64) {
         #expect(end(.absent, .passwordUpdated, .credential, attempt: attempt) == (.account, wait))
     }

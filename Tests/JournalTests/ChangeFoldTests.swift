@@ -4,7 +4,7 @@ import Testing
 @testable import Journal
 
 struct ChangeFoldTests {
-    private static let id = DeliveryID(sequence: 7, slot: 3, deliveryClass: .credential)
+    private static let id = DeliveryKey(sequence: 7, slot: 3, deliveryClass: .credential)
     private static let row = DeliveryRow(id: id, subject: 1, kind: .passwordUpdated)
     private static let begin = DeliveryChange.begin(row)
     private static let update = DeliveryChange.update(id, due: Timestamp(milliseconds: 9), attempt: 2, state: 1)
@@ -53,10 +53,11 @@ struct ChangeFoldTests {
     }
 
     @Test func `a delivery's number holds event, slot and class`() {
-        let id = DeliveryID(sequence: 1 << 50, slot: 1_023, deliveryClass: .notification)
+        let id = DeliveryKey(sequence: 1 << 50, slot: 1_023, deliveryClass: .notification)
         #expect(id.sequence == 1 << 50)
         #expect(id.slot == 1_023)
         #expect(id.deliveryClass == .notification)
-        #expect(DeliveryID(rawValue: 5 << 12 | 9 << 2 | 1) == DeliveryID(sequence: 5, slot: 9, deliveryClass: .profile))
+        #expect(
+            DeliveryKey(rawValue: 5 << 12 | 9 << 2 | 1) == DeliveryKey(sequence: 5, slot: 9, deliveryClass: .profile))
     }
 }

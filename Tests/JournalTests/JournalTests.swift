@@ -235,8 +235,8 @@ struct JournalTests {
 
     @Test func `a delivery that begins and ends within a commit leaves no row, another does`() throws {
         let journal = try Journal(folder: folder.path)
-        let first = DeliveryID(sequence: 1, slot: 0, deliveryClass: .credential)
-        let second = DeliveryID(sequence: 1, slot: 1, deliveryClass: .credential)
+        let first = DeliveryKey(sequence: 1, slot: 0, deliveryClass: .credential)
+        let second = DeliveryKey(sequence: 1, slot: 1, deliveryClass: .credential)
         journal.start(listener)
         try journal.commit {
             $0.deliveries = [
@@ -263,7 +263,7 @@ struct JournalTests {
         let journal = try Journal(folder: folder.path)
         journal.start(listener)
         let ids = (1...50_000).flatMap { sequence in
-            [0, 7].map { DeliveryID(sequence: Int64(sequence), slot: $0, deliveryClass: .profile) }
+            [0, 7].map { DeliveryKey(sequence: Int64(sequence), slot: $0, deliveryClass: .profile) }
         }
         try journal.commit {
             $0.deliveries = ids.shuffled().map {

@@ -1,4 +1,5 @@
 import EventModel
+import GRDB
 import Journal
 import Testing
 
@@ -53,6 +54,15 @@ struct TablesTests {
         try journal.close()
     }
 
+    @Test func `an external id is looked up by all of it, however many bindings the provider has`() throws {
+        try journal.close()
+        let plan = try DatabaseQueue(path: "\(folder.path)/journal.sqlite").read { db in
+            try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN SELECT * FROM bindings \(Journal.byExternalID)", arguments: [0, 0])
+                .map { $0["detail"] as String }
+        }
+        #expect(plan == ["SEARCH bindings USING INDEX bindings_by_external (slot=? AND external=?)"])
+    }
+
     @Test func `an account has one owner; the second claimant is left out and named`() throws {
         let first = Self.binding(subject: 1, account: 100)
         let second = Self.binding(subject: 2, account: 100)
@@ -83,7 +93,7 @@ struct TablesTests {
     @Test func `dead letters are listed by provider, subject, reason and page`() throws {
         let letters = (1...6).map { number in
             DeadLetter(
-                id: DeliveryID(sequence: Int64(number), slot: number % 2, deliveryClass: .credential),
+                id: DeliveryKey(sequence: Int64(number), slot: number % 2, deliveryClass: .credential),
                 subject: Int64(number % 3), kind: .passwordUpdated, at: Timestamp(milliseconds: 1_000), attempt: 2,
                 reason: number == 6 ? "unknown" : "refused", detail: "constraint violation: \u{FC}", generation: 1)
         }
@@ -119,7 +129,7 @@ struct TablesTests {
     @Test func `deliveries and dead letters are found one by one and by provider`() throws {
         let rows = (1...4).map { number in
             DeliveryRow(
-                id: DeliveryID(sequence: Int64(number), slot: number % 2, deliveryClass: .profile), subject: 1,
+                id: DeliveryKey(sequence: Int64(number), slot: number % 2, deliveryClass: .profile), subject: 1,
                 kind: .profileUpdated)
         }
         let letter = DeadLetter(
@@ -132,7 +142,7 @@ struct TablesTests {
         #expect(try journal.deliveries(limit: 3) == Array(rows[..<3]))
         #expect(try journal.deliveries(slot: 0, limit: 10) == [rows[1], rows[3]])
         #expect(try journal.delivery(rows[2].id) == rows[2])
-        #expect(try journal.delivery(DeliveryID(rawValue: 1)) == nil)
+        #expect(try journal.delivery(DeliveryKey(rawValue: 1)) == nil)
         #expect(try journal.deadLetter(letter.id) == letter)
         #expect(try journal.deadLetter(rows[1].id) == nil)
         try journal.close()
@@ -145,9 +155,9 @@ struct TablesTests {
             return record
         }
         try journal.submit(old, group: nil, token: 0)
-        let delivery = DeliveryID(sequence: 3, slot: 1_023, deliveryClass: .notification)
+        let delivery = DeliveryKey(sequence: 3, slot: 1_023, deliveryClass: .notification)
         let letter = DeadLetter(
-            id: DeliveryID(sequence: 5, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
+            id: DeliveryKey(sequence: 5, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
             at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: "")
         try journal.commit {
             $0.deliveries = [.begin(DeliveryRow(id: delivery, subject: 1, kind: .passwordUpdated))]

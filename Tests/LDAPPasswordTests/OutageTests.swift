@@ -132,7 +132,7 @@ struct OutageTests {
         let server = try directory()
         let relay = try Relay(to: server.port)
         defer { relay.stop() }
-        let bench = try Bench(server, port: relay.port)
+        let bench = try Bench(server, ["operation_timeout_ms": "60000"], port: relay.port)
         #expect(try await bench.setProfile("ada", #"{"title": ["x"]}"#).outcome == .delivered)
         #expect(try await bench.setProfile("bob", #"{"title": ["x"]}"#).outcome == .delivered)
         relay.holdRequests()
@@ -147,6 +147,19 @@ struct OutageTests {
         #expect(await eventually { bench.harness.metrics["stalls"] ?? 0 > 0 })
         relay.releaseRequests()
         #expect(try await bench.harness.completions(of: ids).allSatisfy { $0.outcome == .delivered })
+        // Alone, so that no other request's answer is the occasion to write the rest of it.
+        relay.holdRequests()
+        let stalls = bench.harness.metrics["stalls"] ?? 0
+        let whole = String(repeating: text, count: 8)
+        let id = bench.harness.deliver(
+            Request(
+                .profile, kind: "profile.updated", externalID: "ada",
+                attributes: "{\"description\": [\"\(whole)\"]}"))
+        #expect(await eventually { bench.harness.metrics["stalls"] ?? 0 > stalls })
+        relay.releaseRequests()
+        #expect(try await bench.harness.completion(of: id).outcome == .delivered)
+        let arrived = server.values("description", of: OpenLDAP.name("ada")) == [whole]
+        #expect(arrived)
         #expect(bench.harness.metrics["connections"] == 1)
     }
 

@@ -55,8 +55,11 @@ struct SecurityTests {
     }
 
     @Test func `a certificate for another name is misconfigured, unless that name is expected`() async throws {
-        let other = try CertificateAuthority(names: "DNS:ldap.example.org")
-        let server = try directory { $0.authority = other }
+        let other = try authority()
+        let server = try directory {
+            $0.authority = other
+            $0.subjectAltName = "DNS:ldap.example.org"
+        }
         let completion = try await Bench(server, Self.startTLS, authority: other).setPassword("ada", "after")
         #expect(completion.outcome == .misconfigured, "\(completion.detail)")
         let settings = Self.startTLS.merging(["tls_server_name": "\"ldap.example.org\""]) { $1 }

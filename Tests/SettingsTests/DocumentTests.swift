@@ -57,6 +57,20 @@ import Testing
             document.split(separator: "\n").allSatisfy { $0.hasPrefix("#") || $0.count <= 120 || !$0.contains("# ") })
     }
 
+    @Test func `stand in the README's table`() throws {
+        let path = "\(Self.root)/README.md"
+        var text = try String(contentsOfFile: path, encoding: .utf8)
+        let start = try #require(text.range(of: "SettingsTests writes it. -->\n")).upperBound
+        let end = try #require(text.range(of: "<!-- end of the table -->")).lowerBound
+        let table = "\n\(SettingsReference.markdownTable)\n"
+        if ProcessInfo.processInfo.environment["SETTINGS_WRITE"] == "1" {
+            text.replaceSubrange(start..<end, with: table)
+            try text.write(toFile: path, atomically: false, encoding: .utf8)
+        } else {
+            #expect(text[start..<end] == table)
+        }
+    }
+
     /// The shipped files in a folder of their own, with the secrets that they name.
     private func installed() throws -> TemporaryFolder {
         let folder = try TemporaryFolder()

@@ -73,10 +73,10 @@ import Testing
             """
         ),
         (
-            "RUNTIME_SYNC_JOURNAL_MAX_ROW", "canary",
+            "RUNTIME_SYNC_JOURNAL_MAX_EVENT", "canary",
             """
-            environment variable RUNTIME_SYNC_JOURNAL_MAX_ROW: error: is not a variable of any key
-              hint: did you mean RUNTIME_SYNC_JOURNAL_MAX_ROWS?
+            environment variable RUNTIME_SYNC_JOURNAL_MAX_EVENT: error: is not a variable of any key
+              hint: did you mean RUNTIME_SYNC_JOURNAL_MAX_EVENTS?
             """
         ),
         (

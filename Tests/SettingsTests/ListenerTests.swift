@@ -56,17 +56,15 @@ import Testing
         #expect(lines.first?.contains("intake.tls.key is missing: a certificate needs its key") == true)
     }
 
-    @Test func `of the metrics is not that of the intake`() {
-        let lines = Fixture(daemon: "metrics: {listen: \"127.0.0.1:8620\"}\n").lines
+    @Test func `for commands has a path that fits, and is not that of the intake`() {
+        let long = "/run/" + String(repeating: "x", count: 103)
         #expect(
-            lines.first?.hasPrefix("daemon.yaml:1:19: error: metrics.listen is the address of intake.listen") == true)
+            Fixture(daemon: "control: {socket: \(long)}\n").lines.first?.hasPrefix(
+                "daemon.yaml:1:19: error: control.socket is too long for a Unix socket") == true)
+        #expect(Fixture(daemon: "control: {socket: \(long.dropLast())}\n").lines == [])
         #expect(
-            Fixture(daemon: "metrics: {listen: \"127.0.0.1:0\"}\nintake: {listen: \"127.0.0.1:0\"}\n").lines == [])
-    }
-
-    @Test func `of the metrics may be reached by others, with a warning`() {
-        let loaded = Fixture(daemon: "metrics: {listen: 0.0.0.0:8621}\n").load()
-        #expect(loaded.isUsable && loaded.issues.map(\.severity) == [.warning])
+            Fixture(daemon: "control: {socket: /run/a}\nintake: {listen: \"unix:/run/a\"}\n").lines.first?.hasPrefix(
+                "daemon.yaml:1:19: error: control.socket is the address of intake.listen") == true)
     }
 
     @Test func `knows peers on a Unix socket only`() {

@@ -8,14 +8,14 @@ import Testing
             "jurnal: {}",
             """
             daemon.yaml:1:1: error: jurnal is not a known key; accepts enabled, sandbox, journal, intake, \
-            sources, targeting, providers, plugins, retry, control, metrics, shutdown, log
+            sources, targeting, providers, plugins, retry, control, shutdown, log
               hint: did you mean `journal`?
             """
         ),
         (
             "journal:\n  max_sise: 1GiB",
             """
-            daemon.yaml:2:3: error: journal.max_sise is not a known key; accepts folder, key_file, max_rows, \
+            daemon.yaml:2:3: error: journal.max_sise is not a known key; accepts folder, key_file, max_events, \
             max_size, id_window
               hint: did you mean `max_size`?
             """
@@ -39,9 +39,9 @@ import Testing
             """
         ),
         (
-            "journal: {max_rows: many}",
+            "journal: {max_events: many}",
             """
-            daemon.yaml:1:21: error: journal.max_rows is not a whole number: "many"; accepts a whole number, \
+            daemon.yaml:1:23: error: journal.max_events is not a whole number: "many"; accepts a whole number, \
             1000 to 1000000000
             """
         ),
@@ -159,10 +159,10 @@ import Testing
     }
 
     @Test func `leave everything else as it was written`() {
-        let loaded = Fixture(daemon: "journal: {max_size: lots, max_rows: 2000}\nsandbox: best-effort\n").load()
+        let loaded = Fixture(daemon: "journal: {max_size: lots, max_events: 2000}\nsandbox: best-effort\n").load()
         #expect(!loaded.isUsable)
         #expect(loaded.daemon.journal.maxSize == JournalSettings().maxSize)
-        #expect(loaded.daemon.journal.maxRows == 2_000)
+        #expect(loaded.daemon.journal.maxEvents == 2_000)
         #expect(loaded.daemon.sandbox == .bestEffort)
     }
 

@@ -18,7 +18,8 @@ import Testing
                 """
                 daemon.yaml:2:5: error: sources[0].realms is missing; accepts a list of realms such as \
                 [corp], or ["*"] for all
-                  hint: Realms that it may speak of.
+                  hint: Realms that it may speak of, by `realmId` as its events have it: Keycloak's \
+                id of the realm, not its name.
                 """,
                 """
                 daemon.yaml:2:5: error: sources[0].kinds is missing; accepts a list of kinds of events such \

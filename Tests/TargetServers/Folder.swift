@@ -6,40 +6,57 @@ public final class Folder: Sendable {
     public let path: String
 
     /// Makes an empty one, readable by this user only.
-    public init() throws {
+    public init() throws(ServerError) {
         var name = Array("/tmp/runtime-sync-XXXXXX".utf8CString)
-        guard mkdtemp(&name) != nil else { throw ServerError.failed("mkdtemp: \(String(cString: strerror(errno)))") }
+        guard mkdtemp(&name) != nil else { throw ServerError(call: "mkdtemp") }
         path = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     deinit {
-        try? ChildProcess.run("/bin/rm", ["-rf", path], log: "/dev/null")
+        _ = try? ChildProcess.run(["/bin/rm", "-rf", "--", path])
     }
 
-    /// Writes a file into it and returns the file's path.
+    /// Makes a folder in it and returns the folder's path.
     @discardableResult
-    public func write(_ name: String, _ text: String) throws -> String {
+    public func makeFolder(_ name: String) throws(ServerError) -> String {
+        let folder = "\(path)/\(name)"
+        guard mkdir(folder, 0o700) == 0 else { throw ServerError(call: folder) }
+        return folder
+    }
+
+    /// Writes a file into it that only this user can read, and returns the file's path.
+    @discardableResult
+    public func write(_ name: String, _ text: String) throws(ServerError) -> String {
         let file = "\(path)/\(name)"
         let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw ServerError.failed("\(file): \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else { throw ServerError(call: file) }
         defer { close(descriptor) }
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            guard count > 0 else { throw ServerError.failed("\(file): \(String(cString: strerror(errno)))") }
+            guard count > 0 else { throw ServerError(call: file) }
             rest = rest.dropFirst(count)
         }
         return file
     }
 
     /// What a text file holds.
-    public static func read(_ path: String) throws -> String {
+    public static func read(_ path: String) throws(ServerError) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw ServerError.failed("\(path): \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else { throw ServerError(call: path) }
         defer { close(descriptor) }
+        return read(descriptor)
+    }
+
+    /// What there is to read up to the end.
+    static func read(_ descriptor: Int32) -> String {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
-        while case let count = Glibc.read(descriptor, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
-        return String(decoding: bytes, as: UTF8.self)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
+            bytes += chunk[..<count]
+        }
     }
 }

@@ -15,7 +15,7 @@ internal import Glibc
 public final class HTTPReceiver: Sendable {
     /// The port on 127.0.0.1.
     public let port: UInt16
-    private let listener: LoopbackListener
+    private let listener: Int32
     private let state: Watched<State>
 
     /// A request as it came.
@@ -73,14 +73,13 @@ public final class HTTPReceiver: Sendable {
     ///
     /// - Parameter standing: the reply to requests for which ``next(_:)`` has none.
     public init(_ standing: Reply = .answer(204)) throws(ServerError) {
-        listener = try LoopbackListener()
-        port = listener.port
+        (listener, port) = try Loopback.listener()
         state = Watched(State(standing: standing))
-        Self.detach { [self] in accept() }
+        onOwnThread { [self] in accept() }
     }
 
     deinit {
-        close(listener.descriptor)
+        close(listener)
     }
 
     /// `http://127.0.0.1:PORT`
@@ -125,7 +124,7 @@ public final class HTTPReceiver: Sendable {
             guard !state.stopped else { return }
             state.stopped = true
             state.connections.forEach { _ = shutdown($0, Int32(SHUT_RDWR)) }
-            _ = shutdown(listener.descriptor, Int32(SHUT_RDWR))
+            _ = shutdown(listener, Int32(SHUT_RDWR))
         }
     }
 
@@ -133,7 +132,7 @@ public final class HTTPReceiver: Sendable {
 
     private func accept() {
         while true {
-            let connection = Glibc.accept(listener.descriptor, nil, nil)
+            let connection = Glibc.accept(listener, nil, nil)
             if connection < 0 {
                 if errno == EINTR || errno == ECONNABORTED { continue }
                 return
@@ -148,7 +147,7 @@ public final class HTTPReceiver: Sendable {
                 close(connection)
                 return
             }
-            Self.detach { [self] in
+            onOwnThread { [self] in
                 serve(connection, number)
                 // Under the lock, so that stop never touches a number that the system has given away again.
                 state.change { state in
@@ -208,22 +207,6 @@ public final class HTTPReceiver: Sendable {
         guard await state.first(within: limit, { $0.held >= count ? true : nil }) != nil else {
             throw ServerError("\(state.value.held) replies are held after \(limit), not \(count)")
         }
-    }
-
-    private static func detach(_ body: @escaping @Sendable () -> Void) {
-        final class Work {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread, nil,
-            { work in
-                if let work { Unmanaged<Work>.fromOpaque(work).takeRetainedValue().body() }
-                return nil
-            }, Unmanaged.passRetained(Work(body)).toOpaque())
-        precondition(code == 0, "pthread_create: \(code)")
-        pthread_detach(thread)
     }
 
     // MARK: HTTP

@@ -3,7 +3,7 @@ internal import Glibc
 /// Sockets on 127.0.0.1.
 public enum Loopback: Sendable {
     /// A port that nobody listens on at this moment.
-    public static func freePort() throws -> UInt16 {
+    public static func freePort() throws(ServerError) -> UInt16 {
         let (descriptor, port) = try listener()
         close(descriptor)
         return port
@@ -16,29 +16,29 @@ public enum Loopback: Sendable {
         return true
     }
 
-    /// Listens on a port of the kernel's choice. The caller closes the socket.
-    static func listener() throws -> (descriptor: Int32, port: UInt16) {
+    /// Takes a port of the kernel's choice and listens on it, or only keeps others from it. The caller closes the socket.
+    static func listener(listens: Bool = true) throws(ServerError) -> (descriptor: Int32, port: UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw failure("socket") }
+        guard descriptor >= 0 else { throw ServerError(call: "socket") }
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         var address = address(0)
         let code = withUnsafeMutableBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) { address in
-                bind(descriptor, address.baseAddress, size) == 0 && listen(descriptor, 64) == 0
+                bind(descriptor, address.baseAddress, size) == 0 && (!listens || listen(descriptor, 512) == 0)
                     && getsockname(descriptor, address.baseAddress, &size) == 0
             }
         }
         guard code else {
             close(descriptor)
-            throw failure("listen")
+            throw ServerError(call: "bind, listen or getsockname")
         }
         return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 
     /// Connects to `port`. The caller closes the socket.
-    static func connect(to port: UInt16) throws -> Int32 {
+    public static func connect(to port: UInt16) throws(ServerError) -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw failure("socket") }
+        guard descriptor >= 0 else { throw ServerError(call: "socket") }
         var address = address(port)
         let code = withUnsafeMutableBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) {
@@ -47,7 +47,7 @@ public enum Loopback: Sendable {
         }
         guard code == 0 else {
             close(descriptor)
-            throw failure("connect")
+            throw ServerError(call: "connect")
         }
         return descriptor
     }
@@ -58,9 +58,5 @@ public enum Loopback: Sendable {
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         return address
-    }
-
-    private static func failure(_ call: String) -> ServerError {
-        .failed("\(call): \(String(cString: strerror(errno)))")
     }
 }

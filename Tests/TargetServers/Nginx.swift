@@ -9,8 +9,8 @@ public final class Nginx: Sendable {
     public let port: UInt16
     /// Port of https, with HTTP/2.
     public let tlsPort: UInt16
-    private let folder: String
-    private let program: SpawnedProgram
+    private let folder: Folder
+    private let program: ChildProcess
 
     /// Starts nginx.
     ///
@@ -20,11 +20,12 @@ public final class Nginx: Sendable {
     ///   - clientAuthority: path of a certificate; clients may then show one signed by it.
     ///   - users: lines of a password file, `FOLDER/users` in `locations`.
     public init(
-        locations: String, certificate: ThrowAwayAuthority.Issued, clientAuthority: String? = nil, users: String = ""
+        locations: String, certificate: CertificateAuthority.Issued, clientAuthority: String? = nil, users: String = ""
     ) throws(ServerError) {
-        let folder = try temporaryFolder()
-        let plain = try LoopbackListener()
-        let tls = try LoopbackListener()
+        let folder = try Folder()
+        let path = folder.path
+        let plain = try Loopback.listener()
+        let tls = try Loopback.listener()
         defer {
             close(plain.descriptor)
             close(tls.descriptor)
@@ -32,16 +33,17 @@ public final class Nginx: Sendable {
         self.folder = folder
         port = plain.port
         tlsPort = tls.port
-        try writeFile(users, to: "\(folder)/users")
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(folder)/\($0);" }
+        try folder.write("users", users)
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(path)/\($0);" }
         let client = clientAuthority.map { "ssl_client_certificate \($0); ssl_verify_client optional;" } ?? ""
-        try writeFile(
+        let configuration = try folder.write(
+            "nginx.conf",
             """
             daemon off;
             user root root;
             worker_processes 1;
-            pid \(folder)/pid;
-            error_log \(folder)/error.log;
+            pid \(path)/pid;
+            error_log \(path)/error.log;
             events { worker_connections 512; }
             http {
                 access_log off;
@@ -53,18 +55,17 @@ public final class Nginx: Sendable {
                     ssl_certificate \(certificate.certificate);
                     ssl_certificate_key \(certificate.key);
                     \(client)
-                    \(locations.replacing("PORT", with: "\(plain.port)").replacing("FOLDER", with: folder))
+                    \(locations.replacing("PORT", with: "\(plain.port)").replacing("FOLDER", with: path))
                 }
             }
-            """, to: "\(folder)/nginx.conf")
-        program = try SpawnedProgram(
-            ["nginx", "-p", folder, "-e", "\(folder)/error.log", "-c", "\(folder)/nginx.conf"],
-            environment: ["NGINX=3;4;"], descriptors: [plain.descriptor, tls.descriptor], output: "\(folder)/output")
+            """)
+        program = try ChildProcess(
+            ["/usr/sbin/nginx", "-p", path, "-e", "\(path)/error.log", "-c", configuration],
+            environment: ["NGINX=3;4;"], descriptors: [plain.descriptor, tls.descriptor], log: "\(path)/output")
     }
 
     deinit {
         program.terminate()
-        removeFolder(folder)
     }
 
     /// `http://127.0.0.1:PORT`

@@ -25,6 +25,8 @@ public final class OpenLDAP: Sendable {
         public var isDurable = false
         /// TLS with certificates of this authority; none if absent.
         public var authority: CertificateAuthority?
+        /// Whom its certificate names, as `openssl` writes it.
+        public var subjectAltName = "IP:127.0.0.1,DNS:localhost"
 
         public init() {}
     }
@@ -42,22 +44,20 @@ public final class OpenLDAP: Sendable {
     /// Where it listens for LDAP, StartTLS included; and for LDAPS, if it has an authority.
     public let port, tlsPort: UInt16
     private let folder: Folder
-    private let hasTLS: Bool
     private let authority: CertificateAuthority?
     private let process = Mutex<ChildProcess?>(nil)
 
     /// Makes the directory and starts the server.
-    public init(_ options: Options = Options()) throws {
+    public init(_ options: Options = Options()) throws(ServerError) {
         folder = try Folder()
         port = try Loopback.freePort()
         tlsPort = try Loopback.freePort()
         authority = options.authority
-        hasTLS = options.authority != nil
-        try ChildProcess.run("/bin/mkdir", ["\(folder.path)/db"], log: log)
-        try folder.write("slapd.conf", Self.configuration(options, folder: folder.path))
+        try folder.makeFolder("db")
+        let certificate = try authority?.issue("slapd-\(tlsPort)", subjectAltName: options.subjectAltName)
+        try folder.write("slapd.conf", Self.configuration(options, certificate, folder: folder.path))
         try folder.write("init.ldif", Self.entries(options))
-        try ChildProcess.run(
-            "/usr/sbin/slapadd", ["-q", "-f", configuration, "-l", "\(folder.path)/init.ldif"], log: log)
+        try ChildProcess.run(["/usr/sbin/slapadd", "-q", "-f", configuration, "-l", "\(folder.path)/init.ldif"])
         try start()
     }
 
@@ -76,15 +76,16 @@ public final class OpenLDAP: Sendable {
     // MARK: Life
 
     /// Starts the server, or starts it again on the same port with the same data; returns when it listens.
-    public func start() throws {
+    public func start() throws(ServerError) {
+        let hasTLS = authority != nil
         let urls = hasTLS ? "\(url)/ \(tlsURL)/" : "\(url)/"
         // With -d it stays in the foreground, and its pid is the one we know.
-        let child = try ChildProcess("/usr/sbin/slapd", ["-d", "0", "-f", configuration, "-h", urls], log: log)
+        let child = try ChildProcess(["/usr/sbin/slapd", "-d", "0", "-f", configuration, "-h", urls], log: log)
         process.withLock { $0 = child }
         let deadline = ContinuousClock.now + .seconds(30)
         while !Loopback.isOpen(port) || (hasTLS && !Loopback.isOpen(tlsPort)) {
             guard !child.hasEnded(), ContinuousClock.now < deadline else {
-                throw ServerError.notReady("slapd: \((try? Folder.read(log)) ?? "")")
+                throw ServerError("slapd did not get ready: \((try? Folder.read(log)) ?? "")")
             }
             usleep(2000)
         }
@@ -153,11 +154,10 @@ public final class OpenLDAP: Sendable {
     }
 
     /// Changes the directory as the root account: LDIF with change records, or entries to add.
-    public func apply(_ ldif: String) throws {
+    public func apply(_ ldif: String) throws(ServerError) {
         let file = try folder.write("change.ldif", ldif)
         try ChildProcess.run(
-            "/usr/bin/ldapmodify",
-            ["-a", "-M", "-x", "-H", url, "-D", Self.root, "-w", Self.rootPassword, "-f", file], log: log)
+            ["/usr/bin/ldapmodify", "-a", "-M", "-x", "-H", url, "-D", Self.root, "-w", Self.rootPassword, "-f", file])
     }
 
     private func connected<R>(_ body: (OpaquePointer) -> R) -> R {
@@ -246,15 +246,18 @@ public final class OpenLDAP: Sendable {
 
         """
 
-    private static func configuration(_ options: Options, folder: String) -> String {
+    private static func configuration(
+        _ options: Options, _ certificate: CertificateAuthority.Issued?, folder: String
+    ) -> String {
         var lines = ["core", "cosine", "inetorgperson"].map { "include /etc/ldap/schema/\($0).schema" }
         lines += ["modulepath /usr/lib/ldap", "moduleload back_mdb", "sizelimit unlimited", "threads 4"]
+        lines.append("sockbuf_max_incoming_auth 33554432")
         if options.hasPolicy { lines.append("moduleload ppolicy") }
-        if let authority = options.authority {
+        if let authority = options.authority, let certificate {
             lines += [
                 "TLSCACertificateFile \(authority.certificateFile)",
-                "TLSCertificateFile \(authority.serverCertificateFile)",
-                "TLSCertificateKeyFile \(authority.serverKeyFile)",
+                "TLSCertificateFile \(certificate.certificate)",
+                "TLSCertificateKeyFile \(certificate.key)",
             ]
         }
         lines += [

@@ -23,25 +23,17 @@ public final class Relay: Sendable {
     /// Starts to relay to `target`.
     ///
     /// - Parameter holdsAnswers: nothing ever comes back, until ``releaseAnswers()``.
-    public init(to target: UInt16, holdsAnswers: Bool = false) throws {
+    public init(to target: UInt16, holdsAnswers: Bool = false) throws(ServerError) {
         self.target = target
         (listener, port) = try Loopback.listener()
         // Little is taken in while nothing is passed on.
         var size: Int32 = 65_536
         setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw ServerError.failed("pipe") }
+        guard pipe(&ends) == 0 else { throw ServerError(call: "pipe") }
         bell = (ends[0], ends[1])
         state.withLock { $0.holdsAnswers = holdsAnswers }
-        var thread = pthread_t()
-        pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Relay>.fromOpaque(argument).takeRetainedValue().work()
-                return nil
-            }, Unmanaged.passRetained(self).toOpaque())
-        pthread_detach(thread)
+        onOwnThread { [self] in work() }
     }
 
     /// Bytes that have been passed on to the server so far.

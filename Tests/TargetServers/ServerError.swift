@@ -8,14 +8,8 @@ public struct ServerError: Error, CustomStringConvertible {
         self.description = description
     }
 
+    /// A system call that failed, or the path it was about, with the reason in `errno`.
     init(call: String) {
         description = "\(call): \(String(cString: strerror(errno)))"
     }
-
-    /// The program could not be started.
-    static func notStarted(_ what: String) -> Self { Self("not started: \(what)") }
-    /// It ended, or did something else than was asked.
-    static func failed(_ what: String) -> Self { Self("failed: \(what)") }
-    /// It did not get ready in time.
-    static func notReady(_ what: String) -> Self { Self("not ready in time: \(what)") }
 }

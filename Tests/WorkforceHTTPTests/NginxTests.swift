@@ -5,15 +5,15 @@ import Testing
 
 /// Two servers, and two authorities of which one vouches for them; gone with the test.
 private struct Target: Sendable {
-    let authority: ThrowAwayAuthority
-    let stranger: ThrowAwayAuthority
-    let client: ThrowAwayAuthority.Issued
+    let authority: CertificateAuthority
+    let stranger: CertificateAuthority
+    let client: CertificateAuthority.Issued
     let nginx: Nginx
     let misnamed: Nginx
 
     init() throws {
-        authority = try ThrowAwayAuthority()
-        stranger = try ThrowAwayAuthority()
+        authority = try CertificateAuthority()
+        stranger = try CertificateAuthority()
         client = try authority.issue("runtime-sync")
         // Answers by way of itself, because it then reads the whole request first, as a target does that means its answer.
         nginx = try Nginx(
@@ -30,7 +30,7 @@ private struct Target: Sendable {
                 location /moved/ { return 301 https://elsewhere.example/users/; }
                 location /taken/ { return 409 '{"error": "taken"}'; }
                 """#,
-            certificate: try authority.issue("server"), clientAuthority: authority.certificate,
+            certificate: try authority.issue("server"), clientAuthority: authority.certificateFile,
             users: "runtime-sync:{PLAIN}open sesame\n")
         misnamed = try Nginx(
             locations: "location / { return 204; }",
@@ -69,7 +69,7 @@ private struct Target: Sendable {
     }
 
     @Test func `a password is delivered over TLS and HTTP 2 to a target that the CA file vouches for`() async throws {
-        let files = ["ca_file": try contents(of: target.authority.certificate)]
+        let files = ["ca_file": target.authority.certificate]
         let harness = try harness(target.nginx.tlsURL, #", "account_field": "protocol""#, files: files)
         defer { harness.stop() }
         let completion = try await deliver(harness)
@@ -80,9 +80,9 @@ private struct Target: Sendable {
 
     @Test func `a target that the CA file does not vouch for gets nothing`() async throws {
         for (url, files) in [
-            (target.nginx.tlsURL, ["ca_file": try contents(of: target.stranger.certificate)]),
+            (target.nginx.tlsURL, ["ca_file": target.stranger.certificate]),
             (target.nginx.tlsURL, [:]),
-            (target.misnamed.tlsURL, ["ca_file": try contents(of: target.authority.certificate)]),
+            (target.misnamed.tlsURL, ["ca_file": target.authority.certificate]),
             (target.nginx.tlsURL, ["ca_file": "not a certificate"]),
         ] {
             let harness = try harness(url, files: files)
@@ -96,9 +96,9 @@ private struct Target: Sendable {
 
     @Test func `a client certificate is shown`() async throws {
         let files = [
-            "ca_file": try contents(of: target.authority.certificate),
-            "client_certificate": try contents(of: target.client.certificate),
-            "client_key": try contents(of: target.client.key),
+            "ca_file": target.authority.certificate,
+            "client_certificate": try Folder.read(target.client.certificate),
+            "client_key": try Folder.read(target.client.key),
         ]
         let harness = try harness(target.nginx.tlsURL, #", "account_field": "client""#, files: files)
         defer { harness.stop() }
@@ -107,9 +107,9 @@ private struct Target: Sendable {
 
     @Test func `a client key that does not fit is a mistake of the settings`() async throws {
         let files = [
-            "ca_file": try contents(of: target.authority.certificate),
-            "client_certificate": try contents(of: target.client.certificate),
-            "client_key": try contents(of: try target.authority.issue("unrelated").key),
+            "ca_file": target.authority.certificate,
+            "client_certificate": try Folder.read(target.client.certificate),
+            "client_key": try Folder.read(try target.authority.issue("unrelated").key),
         ]
         let harness = try harness(target.nginx.tlsURL, files: files)
         defer { harness.stop() }
@@ -118,7 +118,7 @@ private struct Target: Sendable {
 
     @Test func `a connection is kept and used again`() async throws {
         for url in [target.nginx.url, target.nginx.tlsURL] {
-            let files = ["ca_file": try contents(of: target.authority.certificate)]
+            let files = ["ca_file": target.authority.certificate]
             let harness = try harness(url, #", "max_connections": 1, "account_field": "connection""#, files: files)
             defer { harness.stop() }
             for number in 1...5 {
@@ -140,7 +140,7 @@ private struct Target: Sendable {
     }
 
     @Test func `its refusals over HTTP 2 are understood although they come before the body was sent`() async throws {
-        let files = ["ca_file": try contents(of: target.authority.certificate)]
+        let files = ["ca_file": target.authority.certificate]
         let harness = try harness(target.nginx.tlsURL + "/busy", files: files)
         defer { harness.stop() }
         // More than the target's flow control lets through before it answers.

@@ -37,21 +37,17 @@ struct DaemonRules: Sendable {
                 key: "intake.peer_uids", "has no meaning: intake.listen is not a Unix socket",
                 held: "\(intake.listen)", accepts: "intake.listen: unix:/path")
         }
-        if !daemon.metrics.listen.isLocal {
-            reader.warn(
-                key: "metrics.listen", "is reached by other machines, in clear and by everybody",
-                hint: "metrics hold no personal data; a firewall or a proxy keeps them to your monitoring")
-        }
-        if daemon.metrics.listen == daemon.intake.listen, !Self.isAnyPort(intake.listen) {
+        // sun_path holds 108 bytes with the NUL (unix(7)).
+        if daemon.control.socket.utf8.count > 107 {
             reader.refuse(
-                key: "metrics.listen", "is the address of intake.listen", held: "\(daemon.metrics.listen)",
-                accepts: "another one")
+                key: "control.socket", "is too long for a Unix socket", held: "\"\(daemon.control.socket)\"",
+                accepts: "a path of at most 107 bytes")
         }
-    }
-
-    private static func isAnyPort(_ address: ListenAddress) -> Bool {
-        guard case .ip(_, port: 0) = address else { return false }
-        return true
+        if daemon.intake.listen == .unix(path: daemon.control.socket) {
+            reader.refuse(
+                key: "control.socket", "is the address of intake.listen", held: "\"\(daemon.control.socket)\"",
+                accepts: "another path")
+        }
     }
 
     private func checkCertificate(_ reader: inout SettingsReader) {

@@ -8,7 +8,6 @@ public struct DaemonSettings: Hashable, Sendable {
     public var journal = JournalSettings()
     public var intake = IntakeSettings()
     public var control = ControlSettings()
-    public var metrics = MetricsSettings()
     public var plugins = PluginSettings()
     public var providers = ProvidersSettings()
     public var targeting = TargetingSettings()
@@ -39,7 +38,6 @@ public struct DaemonSettings: Hashable, Sendable {
             "plugins", \.plugins, PluginSettings.fields, "The libraries that serve the targets, and their workers."),
         .section("retry", \.retry, RetrySettings.fields, "How failed deliveries are repeated; providers may differ."),
         .section("control", \.control, ControlSettings.fields, "How the command line talks to the daemon."),
-        .section("metrics", \.metrics, MetricsSettings.fields, "Metrics and health for monitoring."),
         .section("shutdown", \.shutdown, ShutdownSettings.fields, "How the daemon stops."),
         .section("log", \.log, LogSettings.fields, "What the daemon writes to its log."),
     ]
@@ -62,18 +60,6 @@ public struct ControlSettings: Hashable, Sendable {
 
     static let fields: [Field<Self>] = [
         .key("socket", \.socket, .path(), "Unix socket; only the daemon's own user and root may connect.")
-    ]
-}
-
-/// The listener for monitoring: metrics, health, readiness. It shows no personal data.
-public struct MetricsSettings: Hashable, Sendable {
-    /// Default `127.0.0.1:8621`.
-    public var listen = ListenAddress.ip(host: "127.0.0.1", port: 8621)
-
-    public init() {}
-
-    static let fields: [Field<Self>] = [
-        .key("listen", \.listen, .listenAddress, "Where monitoring asks; plain HTTP, without personal data.")
     ]
 }
 

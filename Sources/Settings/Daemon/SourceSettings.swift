@@ -6,7 +6,7 @@ public struct SourceSettings: Hashable, Sendable {
     public var name = ""
     /// The Keycloak installation whose users this source speaks of; part of every subject's key.
     public var instance = ""
-    /// Ids or names of realms. Required.
+    /// Ids of realms, or names where the source knows no ids. Required.
     public var realms = Allowed<String>.only([])
     /// Kinds of events. Required.
     public var kinds = Allowed<EventKind>.only([])
@@ -31,7 +31,8 @@ public struct SourceSettings: Hashable, Sendable {
             isRequired: true),
         .key(
             "realms", \.realms, .allowed(.text("the id or name of a realm"), "realms", "[corp]"),
-            "Realms that it may speak of.", isRequired: true),
+            "Realms that it may speak of, by `realmId` as its events have it: Keycloak's id of the realm, not its name.",
+            isRequired: true),
         .key(
             "kinds", \.kinds, .allowed(.kind, "kinds of events", "[password.updated, profile.updated]"),
             "Kinds of events that it may post.", isRequired: true),

@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import EventModel
-internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -21,45 +20,55 @@ struct Check: AsyncParsableCommand {
     @Flag(help: "Check the files only; start no plugin.") var offline = false
 
     func run() async throws {
-        try Hardening.apply()
         let loaded = options.loader.load(file: options.path)
-        options.report(loaded.issues)
         let assembly = ProviderAssembly(loaded, loader: options.loader)
-        options.report(assembly.issues)
+        let secretProblems = loaded.daemon.sources.compactMap(Self.problem)
+        options.report(loaded.issues + assembly.issues)
+        for problem in secretProblems { printError(problem) }
         for (provider, reason) in assembly.unusable { printError("provider \(provider): error: \(reason)") }
-        for source in loaded.daemon.sources {
-            do {
-                _ = try source.intakeSource()
-            } catch {
-                printError("source \(source.name): error: \(error)")
-                throw ExitCode.settings
-            }
-        }
-        guard loaded.isUsable, !assembly.hasErrors else { throw ExitCode.settings }
+        guard loaded.isUsable, !assembly.hasErrors, secretProblems.isEmpty else { throw ExitCode.settings }
         print("settings: \(options.path): fine")
-        guard !offline else {
-            if !assembly.unusable.isEmpty { throw ExitCode.failure }
-            return
-        }
-        LineLogHandler.bootstrap(LogSettings.quiet)
+        if !loaded.daemon.isEnabled { print("settings: enabled is false: events are accepted, and skipped") }
+
         var isFine = assembly.unusable.isEmpty
-        let spawner = try Spawner()
-        for provider in assembly.assembled where provider.settings.provider.isEnabled {
-            let name = provider.settings.provider.name
-            do {
-                let configuration = try provider.configuration(daemon: loaded.daemon, ownListeners: [])
-                let deadline = provider.settings.provider.deadline
-                let result = await ChannelCheck.run(
-                    configuration, spawner: spawner, deadline: deadline,
-                    canCheck: provider.settings.manifest.capabilities.contains(.check))
-                isFine = isFine && result.isFine
-                print("provider \(name): \(result)")
-            } catch {
-                isFine = false
-                print("provider \(name): error: \(error)")
-            }
+        LineLogHandler.bootstrap(LogSettings.quiet)
+        let spawner = offline ? nil : try Spawner()
+        for provider in assembly.assembled {
+            let (isGood, words) = await check(provider, loaded.daemon, spawner)
+            isFine = isFine && isGood
+            print("provider \(provider.settings.provider.name): \(words)")
         }
         if !isFine { throw ExitCode.failure }
+    }
+
+    /// What only the signature's own code can tell of a source's secrets; whether they can be read, the settings have
+    /// told.
+    private static func problem(with source: SourceSettings) -> String? {
+        do {
+            _ = try source.intakeSource()
+            return nil
+        } catch is SecretError {
+            return nil
+        } catch {
+            return "source \(source.name): error: \(error)"
+        }
+    }
+
+    private func check(
+        _ provider: AssembledProvider, _ daemon: DaemonSettings, _ spawner: Spawner?
+    ) async -> (isFine: Bool, words: String) {
+        let settings = provider.settings.provider
+        guard settings.isEnabled else { return (true, "disabled; not checked") }
+        guard let spawner else { return (true, "settings fine; not asked") }
+        do {
+            let result = await ChannelCheck.run(
+                try provider.configuration(daemon: daemon, ownListeners: []), spawner: spawner,
+                deadline: settings.deadline, canCheck: provider.settings.manifest.capabilities.contains(.check))
+            let mode = settings.mode == .observe ? " (it only observes: nothing is sent to it)" : ""
+            return (result.isFine, "\(result)\(mode)")
+        } catch {
+            return (false, "error: \(error)")
+        }
     }
 }
 
@@ -120,7 +129,7 @@ private final class ChannelCheck: WorkerDelegate, Sendable {
                 configuration, eventLoop: loop, spawner: spawner, logger: Logger(label: "check"), delegate: check)
             check.worker.withLock { $0 = worker }
             worker.start()
-            loop.scheduleTask(in: .seconds(deadline.components.seconds)) { check.end(.silent(deadline)) }
+            loop.scheduleTask(in: .milliseconds(deadline.wholeMilliseconds)) { check.end(.silent(deadline)) }
         }
         let worker = box.withLock { $0?.worker.withLock { $0 } }
         try? await worker?.stop(patience: .seconds(2)).get()

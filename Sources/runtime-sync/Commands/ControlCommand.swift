@@ -14,15 +14,9 @@ struct ControlOptions: ParsableArguments {
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
-    /// Sends a command; an error becomes one line and an exit code.
+    /// Sends a command.
     func call(_ method: HTTPRequest.Method, _ path: String) async throws -> [UInt8] {
-        let socket = try socket ?? options.load().daemon.control.socket
-        do {
-            return try await ControlClient(socket: socket).call(method, path)
-        } catch let error as ControlError {
-            printError("runtime-sync: error: \(error)")
-            throw ExitCode.failure
-        }
+        try await ControlClient(socket: try socket ?? options.load().daemon.control.socket).call(method, path)
     }
 
     /// Prints the daemon's JSON as it is, or as a table.

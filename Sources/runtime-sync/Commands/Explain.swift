@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Control
 internal import Delivery
+internal import FoundationEssentials
 internal import HTTPTypes
 
 struct Explain: AsyncParsableCommand {
@@ -16,14 +17,15 @@ struct Explain: AsyncParsableCommand {
 
     func run() async throws {
         let query = "instance=\(ControlClient.encoded(instance))&realm=\(ControlClient.encoded(realm))"
-        let answer = try await control.call(.get, "/explain?\(query)&user=\(ControlClient.encoded(user))")
+        var answer = try await control.call(.get, "/explain?\(query)&user=\(ControlClient.encoded(user))")
+        if noValues { answer = try Self.withoutValues(answer) }
         try control.show(answer, as: SubjectReport.self) { report in
-            if !control.json { print(facts(report)) }
+            print(facts(report))
             return Table(
                 headings: ["PROVIDER", "DECISION", "EXTERNAL ID", "ACCOUNT", "WAITING"],
                 rows: report.providers.map { provider in
                     [
-                        provider.provider, provider.decision, shown(provider.externalID), shown(provider.account),
+                        provider.provider, provider.decision, provider.externalID ?? "-", provider.account ?? "-",
                         provider.waiting.map { "\($0.kind) (\($0.state), attempt \($0.attempt))" }
                             .joined(separator: ", "),
                     ]
@@ -34,7 +36,7 @@ struct Explain: AsyncParsableCommand {
     private func facts(_ report: SubjectReport) -> String {
         func list(_ values: [String]?) -> String {
             guard let values else { return "unknown" }
-            return values.isEmpty ? "absent" : noValues ? "set" : values.joined(separator: ", ")
+            return values.isEmpty ? "absent" : values.joined(separator: ", ")
         }
         let newest = report.newest.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return """
@@ -48,7 +50,20 @@ struct Explain: AsyncParsableCommand {
             """
     }
 
-    private func shown(_ value: String?) -> String {
-        value.map { noValues ? "set" : $0 } ?? "-"
+    /// The same report, in which `set` stands for every value, and the targets' own words are left out.
+    static func withoutValues(_ answer: [UInt8]) throws -> [UInt8] {
+        var report = try JSONDecoder().decode(SubjectReport.self, from: Data(answer))
+        func set(_ values: [String]?) -> [String]? { values.map { $0.isEmpty ? [] : ["set"] } }
+        report.syncEnabled = set(report.syncEnabled)
+        report.userType = set(report.userType)
+        report.attributeExternalID = set(report.attributeExternalID)
+        for index in report.providers.indices {
+            report.providers[index].externalID = report.providers[index].externalID.map { _ in "set" }
+            report.providers[index].account = report.providers[index].account.map { _ in "set" }
+            for place in report.providers[index].waiting.indices {
+                report.providers[index].waiting[place].detail = nil
+            }
+        }
+        return try ControlRoutes.json(report)
     }
 }

@@ -17,7 +17,8 @@ struct Providers: AsyncParsableCommand {
             try control.show(answer, as: [ProviderStatus].self) { providers in
                 Table(
                     headings: [
-                        "PROVIDER", "STATE", "WAITING", "IN FLIGHT", "DELIVERED", "DEAD", "WORKER", "RESTARTS", "SANDBOX",
+                        "PROVIDER", "STATE", "WAITING", "IN FLIGHT", "DELIVERED", "DEAD", "WORKER", "RESTARTS",
+                        "SANDBOX",
                         "REASON",
                     ],
                     rows: providers.map { provider in
@@ -25,7 +26,9 @@ struct Providers: AsyncParsableCommand {
                             provider.report.name, provider.report.state, "\(provider.report.waiting)",
                             "\(provider.report.inFlight)", "\(provider.report.counters["delivered"] ?? 0)",
                             "\(provider.report.counters["dead"] ?? 0)", provider.worker ?? "-", "\(provider.restarts)",
-                            provider.layers.map { "landlock \(provider.landlockABI ?? 0), \($0.joined(separator: " "))" }
+                            provider.layers.map {
+                                "landlock \(provider.landlockABI ?? 0), \($0.joined(separator: " "))"
+                            }
                                 ?? "-",
                             provider.report.reason.isEmpty ? provider.lastLoss ?? "" : provider.report.reason,
                         ]

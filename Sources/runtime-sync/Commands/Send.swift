@@ -3,9 +3,12 @@ internal import AsyncHTTPClient
 internal import Control
 internal import Credentials
 internal import EventModel
+internal import FoundationEssentials
 internal import Glibc
+internal import HTTPTypes
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOSSL
 internal import Settings
 
 struct Send: AsyncParsableCommand {
@@ -19,78 +22,114 @@ struct Send: AsyncParsableCommand {
 
     @OptionGroup var options: SettingsOption
     @Option(help: "Whose name to sign in: a source of the settings; default: the first.") var source: String?
-    @Option(help: "Where the intake is, such as http://127.0.0.1:8620; default: the address in the settings.")
+    @Option(
+        help: """
+            Where the intake is, such as http://127.0.0.1:8620, https://sync.corp.example or unix:/run/intake.sock; \
+            default: the address in the settings.
+            """)
     var url: String?
+    @Option(help: "PEM file of the authority to trust for https; default: those that the system trusts.")
+    var ca: String?
     @Flag(name: .long, help: "Read a password from stdin, up to the first line break.") var passwordStdin = false
     @Argument(help: "The event.") var file: String
 
+    func validate() throws {
+        if passwordStdin, file == "-" { throw ValidationError("stdin cannot be both the event and the password") }
+    }
+
     func run() async throws {
-        try Hardening.apply()
         let loaded = try options.load()
         guard let source = loaded.daemon.sources.first(where: { self.source == nil || $0.name == self.source }) else {
-            throw ValidationError("no source \(self.source ?? "") in \(options.path)")
+            let names = loaded.daemon.sources.map(\.name).joined(separator: ", ")
+            throw StartFailure("\(options.path) has no source \(self.source ?? "at all"); there are: \(names)")
         }
-        guard let secret = source.secrets.first else { throw ValidationError("source \(source.name) has no secret") }
-        if passwordStdin, file == "-" { throw ValidationError("stdin cannot be both the event and the password") }
-
-        var envelope: JSONValue
-        do {
-            envelope = try JSONValue(parsing: try Self.read(file))
-        } catch let error as JSONError {
-            throw ValidationError("\(file) is not JSON at byte \(error.offset): \(error.reason)")
+        guard let secret = source.secrets.first else {
+            throw StartFailure("source \(source.name) has no secret to sign with")
         }
-        envelope.complete(instance: source.instance)
+        let envelope = try Envelope(parsing: try Self.read(file), from: file, instance: source.instance)
         var body = envelope.bytes
         defer { body.withUnsafeMutableBytes { $0.wipe() } }
         if passwordStdin { try Self.addPassword(to: &body) }
 
-        let id = envelope["id"]?.text ?? ""
         let seconds = Daemon.now().milliseconds / 1_000
+        let message = "send_\(UInt64.random(in: .min ... .max))"
         let signature = try secret.withBytes { bytes in
             let signature = WebhookSignature(current: try WebhookSecret(parsing: bytes))
-            return body.withUnsafeBytes { signature.sign(id: "send_\(seconds)", timestamp: seconds, body: $0) }
+            return body.withUnsafeBytes { signature.sign(id: message, timestamp: seconds, body: $0) }
         }
-        var request = HTTPClientRequest(url: try address(loaded.daemon))
+        var request = HTTPClientRequest(url: try await address(loaded.daemon))
         request.method = .POST
         request.headers.add(contentsOf: [
-            "content-type": "application/json", "webhook-id": "send_\(seconds)", "webhook-timestamp": "\(seconds)",
+            "content-type": "application/json", "webhook-id": message, "webhook-timestamp": "\(seconds)",
             "webhook-signature": signature,
         ])
         request.body = .bytes(ByteBuffer(bytes: body))
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
-        let answer = String(buffer: try await response.body.collect(upTo: 1 << 20))
-        guard response.status == .accepted else {
-            printError("runtime-sync: error: \(response.status.code) for event \(id): \(answer)")
-            throw ExitCode.failure
-        }
+        let (status, answer) = try await post(request)
+        guard status == 202 else { throw StartFailure("\(status) for event \(envelope.id): \(answer)") }
         print(answer)
     }
 
-    private func address(_ settings: DaemonSettings) throws -> String {
-        if let url { return "\(url)/v1/events" }
-        switch settings.intake.listen {
-        case .unix(let path):
-            return "http+unix://\(ControlClient.encoded(path))/v1/events"
-        case .ip(_, 0): throw ValidationError("the intake takes any port; say which with --url")
-        case .ip(let host, let port):
-            let scheme = settings.intake.tls.isOn ? "https" : "http"
-            return "\(scheme)://\(host.contains(":") ? "[\(host)]" : host):\(port)/v1/events"
+    private func post(_ request: HTTPClientRequest) async throws -> (status: UInt, answer: String) {
+        var configuration = HTTPClient.Configuration()
+        // The signature covers the body, not the place: it goes nowhere else.
+        configuration.redirectConfiguration = .disallow
+        if let ca {
+            guard let authorities = try? NIOSSLCertificate.fromPEMFile(ca), !authorities.isEmpty else {
+                throw StartFailure("\(ca) holds no certificate in PEM")
+            }
+            configuration.tlsConfiguration = .makeClientConfiguration()
+            configuration.tlsConfiguration?.trustRoots = .certificates(authorities)
         }
+        let client = HTTPClient(configuration: configuration)
+        let result: Result<(UInt, String), any Error>
+        do {
+            let response = try await client.execute(request, timeout: .seconds(30))
+            let answer = try await response.body.collect(upTo: 1 << 20)
+            result = .success((response.status.code, String(buffer: answer)))
+        } catch {
+            result = .failure(StartFailure("no intake answers on \(request.url): \(error)"))
+        }
+        try await client.shutdown()
+        return try result.get()
+    }
+
+    private func address(_ settings: DaemonSettings) async throws -> String {
+        if let url {
+            return if url.hasPrefix("unix:") { Self.url(unix: url.dropFirst(5)) } else { "\(url)/v1/events" }
+        }
+        let scheme = settings.intake.tls.isOn ? "https" : "http"
+        switch settings.intake.listen {
+        case .unix(let path): return Self.url(unix: path[...])
+        case .ip(_, 0):
+            // Only the daemon knows which one it was given.
+            let answer = try await ControlClient(socket: settings.control.socket).call(.get, "/status")
+            let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(answer))
+            return "\(scheme)://\(status.intake)/v1/events"
+        case .ip: return "\(scheme)://\(settings.intake.listen)/v1/events"
+        }
+    }
+
+    private static func url(unix path: Substring) -> String {
+        "http+unix://\(ControlClient.encoded(String(path)))/v1/events"
     }
 
     private static func read(_ file: String) throws -> [UInt8] {
         let descriptor = file == "-" ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw ValidationError("\(file) cannot be read: \(String(cString: strerror(errno)))")
-        }
+        guard descriptor >= 0 else { throw unreadable(file) }
         defer { if descriptor != STDIN_FILENO { close(descriptor) } }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
+        defer { chunk.withUnsafeMutableBytes { $0.wipe() } }
         while true {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
+            guard count >= 0 else { throw unreadable(file) }
             guard count > 0 else { return bytes }
             bytes += chunk[..<count]
         }
+    }
+
+    private static func unreadable(_ file: String) -> StartFailure {
+        StartFailure("\(file) cannot be read: \(String(cString: strerror(errno)))")
     }
 
     /// Puts the credential, with the password from stdin, behind the last member.
@@ -98,37 +137,50 @@ struct Send: AsyncParsableCommand {
         var bytes = try read("-")
         defer { bytes.withUnsafeMutableBytes { $0.wipe() } }
         let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
-        guard !line.isEmpty else { throw ValidationError("no password on stdin") }
+        guard !line.isEmpty else { throw StartFailure("there is no password on stdin") }
+        // Room for all of it at once: a body that grew would leave a copy behind.
+        body.reserveCapacity(body.count + 2 * line.count + 64)
         body.removeLast()
         body += #","credential":{"type":"password","value":""#.utf8
-        // A String would leave a copy behind that nobody can wipe.
+        // A String would leave one, too.
         for byte in line {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): body += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20:
-                throw ValidationError("the password holds a control character")
+            case 0..<0x20: throw StartFailure("the password on stdin holds a control character")
             default: body.append(byte)
             }
         }
         body += "\"}}".utf8
     }
-}
 
-extension JSONValue {
-    /// Fills in what every envelope has and a hand-written one may leave to us.
-    fileprivate mutating func complete(instance: String) {
-        guard case .object(var members) = self else { return }
-        func has(_ name: String) -> Bool { members.contains { $0.name == name } }
-        let random = UInt64.random(in: .min ... .max)
-        if !has("specversion") { members.insert(.init("specversion", .string("1")), at: 0) }
-        if !has("id") { members.append(.init("id", .string("send-\(String(random, radix: 36))"))) }
-        if !has("time") { members.append(.init("time", .string("\(Daemon.now())"))) }
-        if let index = members.firstIndex(where: { $0.name == "source" }),
-            case .object(var source) = members[index].value, !source.contains(where: { $0.name == "instance" })
-        {
-            source.append(.init("instance", .string(instance)))
-            members[index].value = .object(source)
+    /// A hand-written envelope, with what every one has and this one may have left to us.
+    private struct Envelope {
+        let id: String
+        let bytes: [UInt8]
+
+        init(parsing text: [UInt8], from file: String, instance: String) throws {
+            let value: JSONValue
+            do {
+                value = try JSONValue(parsing: text)
+            } catch {
+                throw StartFailure("\(file) is not JSON at byte \(error.offset): \(error.reason)")
+            }
+            guard case .object(var members) = value else { throw StartFailure("\(file) is no JSON object") }
+            func fill(_ name: String, _ text: @autoclosure () -> String) {
+                if !members.contains(where: { $0.name == name }) { members.append(.init(name, .string(text()))) }
+            }
+            fill("specversion", "1")
+            fill("id", "send-\(String(UInt64.random(in: .min ... .max), radix: 36))")
+            fill("time", "\(Daemon.now())")
+            if let index = members.firstIndex(where: { $0.name == "source" }),
+                case .object(var source) = members[index].value, !source.contains(where: { $0.name == "instance" })
+            {
+                source.append(.init("instance", .string(instance)))
+                members[index].value = .object(source)
+            }
+            let complete = JSONValue.object(members)
+            id = complete["id"]?.text ?? ""
+            bytes = complete.bytes
         }
-        self = .object(members)
     }
 }

@@ -9,14 +9,8 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: SettingsOption
 
     func run() async throws {
-        try Hardening.apply()
         let loaded = try options.load()
         LineLogHandler.bootstrap(loaded.daemon.log)
-        do {
-            try await Daemon(loaded, loader: options.loader).run()
-        } catch {
-            printError("runtime-sync: error: \(error)")
-            throw (error as? StartFailure)?.isSettings == true ? ExitCode.settings : ExitCode.failure
-        }
+        try await Daemon(loaded, loader: options.loader).run()
     }
 }

@@ -20,7 +20,9 @@ struct ControlRoutes: Sendable {
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
             ControlRoute(.post, "/providers/:name/resume") { try await pause($0, false) },
             ControlRoute(.get, "/queue") { request in
-                let limit = request.query["limit"].flatMap { Int($0) } ?? 100
+                guard let limit = Int(request.query["limit"] ?? "100"), limit > 0 else {
+                    throw ControlError(status: 400, "limit is a whole number from 1")
+                }
                 return try await Self.answering {
                     try await dispatcher.queue(limit: limit, provider: request.query["provider"])
                 }
@@ -81,7 +83,7 @@ struct ControlRoutes: Sendable {
         }
     }
 
-    private static func json(_ value: some Encodable) throws -> [UInt8] {
+    static func json(_ value: some Encodable) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         return Array(try encoder.encode(value))

@@ -42,7 +42,7 @@ struct Daemon {
             _exit(1)
         }
         let ring = try KeyRing.open(path: settings.journal.keyFile, now: Self.now())
-        let journal = try Journal(folder: settings.journal.folder, limits: settings.journal.limits)
+        let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
         let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
         let dispatcher = Dispatcher(clock: Self.now, fatal: fatal)
@@ -61,14 +61,11 @@ struct Daemon {
             address.set(channel.localAddress)
             Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
         }
-        let tls = settings.intake.tls
         let intake = try IntakeServer(
-            address: settings.intake.listen.intakeAddress, tls: tls.isOn ? (tls.certificate, tls.key) : nil,
-            sources: settings.sources.map { try $0.intakeSource() },
-            limits: IntakeLimits(
-                bodyBytes: settings.intake.maxBody.bytes, batchBytes: settings.intake.maxBatchBody.bytes),
-            names: names, idWindow: settings.journal.idWindow.wholeMilliseconds, ring: ring, sealer: sealer,
-            journal: journal, clock: Self.now, group: group, logger: Logger(label: "intake"), onListening: listening)
+            settings.intake.listener, sources: settings.sources.map { try $0.intakeSource() },
+            limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
+            ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
+            logger: Logger(label: "intake"), onListening: listening)
         let control = ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
@@ -77,11 +74,17 @@ struct Daemon {
             configuration: .init(
                 services: [.init(service: intake), .init(service: control)],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        try await services.run()
-
+        var failure: (any Error)?
+        do {
+            try await services.run()
+        } catch {
+            // A door that does not open is no reason to leave the rest in disorder.
+            failure = error
+        }
         try await drain(dispatcher, hosts)
         try journal.close()
         try await group.shutdownGracefully()
+        if let failure { throw failure }
         logger.notice("stopped")
     }
 
@@ -123,13 +126,17 @@ struct Daemon {
         return Timestamp(milliseconds: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
-    /// The folder of this executable.
-    static let ownFolder: String = {
+    /// This executable.
+    static let ownPath: String = {
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = max(0, readlink("/proc/self/exe", &path, path.count - 1))
-        let text = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return text.lastIndex(of: "/").map { String(text[..<$0]) } ?? "."
+        return String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }()
+
+    /// Its folder.
+    static var ownFolder: String {
+        ownPath.lastIndex(of: "/").map { String(ownPath[..<$0]) } ?? "."
+    }
 }
 
 /// Where the intake listens, once it does: with port 0, only then is it known.

@@ -1,7 +1,7 @@
 internal import CSpawn
 internal import Glibc
 
-/// What the daemon denies itself before it holds the first secret.
+/// What the daemon and its tools deny themselves before they hold the first secret.
 enum Hardening {
     /// No core files, no tracing by other processes of the same user, files for the owner only, and no crash handler
     /// that prints registers: with a password in memory, each would be a leak.
@@ -18,9 +18,10 @@ enum Hardening {
         let wanted = "enable=no"
         guard getenv(variable).map({ String(cString: $0) }) != wanted else { return }
         setenv(variable, wanted, 1)
-        var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
-        arguments.append(nil)
+        var arguments = CommandLine.arguments.map { strdup($0) } + [nil]
+        // By its own name, or lists of processes would call it `exe`; that one is for an executable that was replaced.
+        execv(Daemon.ownPath, &arguments)
         execv("/proc/self/exe", &arguments)
-        throw StartFailure("/proc/self/exe cannot be started: \(String(cString: strerror(errno)))")
+        throw StartFailure("\(Daemon.ownPath) cannot be started: \(String(cString: strerror(errno)))")
     }
 }

@@ -2,6 +2,7 @@ internal import EventModel
 internal import Glibc
 internal import Logging
 internal import Settings
+internal import WorkerProtocol
 
 /// Writes log lines to stderr: as text for people, or as one JSON object a line for machines.
 struct LineLogHandler: LogHandler {
@@ -27,7 +28,9 @@ struct LineLogHandler: LogHandler {
         var line: [UInt8] = []
         switch format {
         case .text:
-            line += "\(Daemon.now()) \(event.level.rawValue) \(label): \(event.message)".utf8
+            // Ours are constant; a library may write a stranger's words into one.
+            let message = wordsForPeople("\(event.message)".utf8)
+            line += "\(Daemon.now()) \(event.level.rawValue) \(label): \(message)".utf8
             for (key, value) in all { line += " \(key)=\(Self.quoted("\(value)"))".utf8 }
         case .json:
             let fields: [JSONValue.Member] = [
@@ -44,6 +47,6 @@ struct LineLogHandler: LogHandler {
     /// As it is if it is one plain word; else as a JSON string, so that a target's words cannot forge a line.
     private static func quoted(_ value: String) -> String {
         let isPlain = !value.isEmpty && value.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != UInt8(ascii: "\"") }
-        return isPlain ? value : String(decoding: JSONValue.string(value).bytes, as: UTF8.self)
+        return isPlain ? value : String(decoding: JSONValue.string(wordsForPeople(value.utf8)).bytes, as: UTF8.self)
     }
 }

@@ -3,12 +3,30 @@ internal import EventModel
 internal import Intake
 internal import Journal
 internal import Settings
+internal import Sockets
 internal import Supervision
 
 // What the settings say, in the words of the floors that act on it.
 
+extension IntakeSettings {
+    var listener: IntakeListener {
+        var listener = IntakeListener(listen.listenerAddress)
+        if tls.isOn { listener.tls = (tls.certificate, tls.key) }
+        listener.peerUIDs = Set(peerUIDs.map { UInt32($0) })
+        return listener
+    }
+
+    var limits: IntakeLimits {
+        var limits = IntakeLimits()
+        limits.bodyBytes = maxBody.bytes
+        limits.batchBytes = maxBatchBody.bytes
+        limits.receivingBytes = max(limits.receivingBytes, 2 * maxBatchBody.bytes)
+        return limits
+    }
+}
+
 extension ListenAddress {
-    var intakeAddress: IntakeAddress {
+    fileprivate var listenerAddress: ListenerAddress {
         switch self {
         case .ip(let host, let port): .tcp(host: host, port: Int(port))
         case .unix(let path): .unix(path: path)
@@ -26,10 +44,12 @@ extension ListenAddress {
     }
 }
 
-extension JournalSettings {
-    var limits: JournalLimits {
+extension DaemonSettings {
+    var journalLimits: JournalLimits {
         var limits = JournalLimits()
-        limits.databaseBytes = maxSize.bytes
+        limits.waitingEvents = intake.maxPending
+        limits.databaseBytes = journal.maxSize.bytes
+        limits.events = journal.maxEvents
         return limits
     }
 }

@@ -1,6 +1,14 @@
 internal import NIOCore
 internal import Synchronization
 
+/// What the connections of an intake share.
+struct IntakeShared: Sendable {
+    let relays = RelayTable()
+    let budget: BodyBudget
+    /// The users that may connect to a Unix socket; empty: any.
+    let peerUIDs: Set<UInt32>
+}
+
 /// One relay for each event loop.
 final class RelayTable: Sendable {
     private let relays = Mutex<[ObjectIdentifier: CommitRelay]>([:])

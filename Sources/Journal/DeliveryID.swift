@@ -1,4 +1,0 @@
-public import EventModel
-
-/// What names a delivery in the journal.
-public typealias DeliveryID = DeliveryKey

@@ -1,0 +1,158 @@
+import Delivery
+import Glibc
+import PluginHarness
+import TargetServers
+import Testing
+
+extension `End to end` {
+    @Suite struct `Plugins and providers` {
+        @Test func `a plugin that cannot be used is named and skipped, and the others start`() async throws {
+            let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
+            let house = try PluginHouse()
+            try house.copy("LDAPPassword")
+            try house.copy("Puppet", as: "libOpen.so", mode: 0o666)
+            try house.copy("Puppet", as: "libOrigin.so")
+            symlink("\(house.folder.path)/libOrigin.so", "\(house.folder.path)/libLink.so")
+            try house.folder.write("libText.so", "#!/bin/sh\n")
+            try house.copy(file: "/lib/x86_64-linux-gnu/libm.so.6", as: "libPlain.so")
+            mkdir("\(house.folder.path)/libFolder.so", 0o755)
+            let installation = try Installation(directory, plugins: house.setting)
+            let bad = ["Missing", "Open", "Link", "Text", "Plain", "Folder"]
+            for plugin in bad {
+                try installation.add(provider: plugin.lowercased(), plugin: plugin, "user_types: [employee]")
+            }
+            try await installation.start()
+            let skipped = installation.log.split(separator: "\n").filter { $0.contains("provider skipped") }
+            let words = [
+                "Missing": "no libMissing.so in", "Open": "mode 666", "Link": "symbolic link", "Text": "not a plugin",
+                "Plain": "not a plugin", "Folder": "not a regular file",
+            ]
+            #expect(skipped.count == bad.count)
+            for plugin in bad {
+                let line = skipped.first { $0.contains("provider=\(plugin.lowercased()) ") } ?? ""
+                #expect(line.contains(words[plugin] ?? "?"), "\(plugin): \(line)")
+            }
+            #expect(try installation.providers().map(\.report.name) == ["ldap"])
+            try installation.post(Event(password: "one secret"))
+            try await installation.settled(1)
+            #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
+
+            let list = try await installation.tool("plugins", "list")
+            #expect(list.code == 1)
+            #expect(list.output.contains("LDAPPassword"))
+            #expect(list.errors.contains("libOpen.so") && list.errors.contains("libLink.so"))
+            #expect(!list.errors.contains("libPlain.so"), "other libraries may lie there")
+            let check = try await installation.tool("check")
+            #expect(check.code == 1)
+            #expect(check.output.contains("provider ldap: fine"))
+            for plugin in bad { #expect(check.errors.contains("provider \(plugin.lowercased()): error: ")) }
+        }
+
+        @Test func `a plugin that will not start holds back itself alone`() async throws {
+            let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
+            let house = try PluginHouse()
+            try house.copy("LDAPPassword")
+            try house.copy("NoEntry")
+            try house.copy("WrongABI")
+            let installation = try Installation(directory, plugins: house.setting)
+            for plugin in ["NoEntry", "WrongABI"] {
+                try installation.add(provider: plugin.lowercased(), plugin: plugin, "user_types: [employee]")
+            }
+            try installation.launch()
+            try await eventually("the directory's worker is ready: \(installation.log)") {
+                installation.log.split(separator: "\n").contains {
+                    $0.contains("worker ready") && $0.contains("provider=ldap")
+                }
+            }
+            try await eventually("the others are named") {
+                ["noentry", "wrongabi"].allSatisfy { name in
+                    installation.log.split(separator: "\n").contains {
+                        $0.contains("provider=\(name)") && ($0.contains("lost") || $0.contains("skipped"))
+                    }
+                }
+            }
+        }
+
+        @Test func `a library and a file dropped into the folders are a provider at the next start`() async throws {
+            let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
+            let workforce = try HTTPReceiver()
+            let house = try PluginHouse()
+            try house.copy("LDAPPassword")
+            let installation = try Installation(directory, plugins: house.setting)
+            try await installation.start()
+            try installation.post(Event(password: "one secret"))
+            try await installation.settled(1)
+            try await installation.stop()
+            try house.copy("WorkforceHTTP")
+            try installation.add(workforce)
+            try await installation.start()
+            #expect(try installation.providers().map(\.report.name).sorted() == ["ldap", "workforce"])
+            try installation.post(Event(password: "two secrets"))
+            let requests = try await workforce.requests(1)
+            #expect(requests[0].text.contains("two secrets"))
+            try await installation.settled(2, at: "ldap")
+            #expect(directory.bind(OpenLDAP.name("u1"), password: "two secrets") == 0)
+        }
+
+        @Test func `wrong settings are told all at once with their places, and nothing starts`() async throws {
+            let installation = try Installation(more: ["retries: {max: 1s}", "enabled: perhaps"])
+            try installation.add(
+                provider: "ldap", plugin: "LDAPPassword", "user_types: [employee]", "settings:",
+                "  url: http://directory.example", "  bind_dn: cn=sync")
+            let check = try await installation.tool("check", "--offline")
+            #expect(check.code == 2)
+            #expect(check.output.isEmpty)
+            for place in [
+                "runtime-sync.yaml:8:1: error: retries", "runtime-sync.yaml:9:10: error: enabled",
+                "providers/ldap.yaml:4:8: error: settings.url", "settings.bind_password",
+            ] {
+                #expect(check.errors.contains(place), "\(place) in \(check.errors)")
+            }
+            let serve = try await installation.tool("serve")
+            #expect(serve.code == 2)
+            #expect(serve.errors.contains("retries"))
+            #expect(!serve.errors.contains("listening"))
+        }
+
+        @Test func `settings that are fine are told so, and a target that is not is named`() async throws {
+            let directory = try OpenLDAP()
+            let installation = try Installation(directory)
+            let fine = try await installation.tool("check")
+            #expect(fine.code == 0, "\(fine)")
+            #expect(fine.output.contains("provider ldap: fine"))
+            try installation.folder.write("secrets/ldap", "not the password")
+            let wrong = try await installation.tool("check")
+            #expect(wrong.code == 1)
+            #expect(wrong.output.contains("provider ldap: misconfigured"))
+            #expect(wrong.output.contains("invalidCredentials"))
+            #expect(!wrong.output.contains("not the password"))
+            directory.stop()
+            let away = try await installation.tool("check")
+            #expect(away.code == 1)
+            #expect(away.output.contains("provider ldap: retry"))
+        }
+    }
+}
+
+/// A folder of plugins.
+private struct PluginHouse {
+    let folder: Folder
+
+    init() throws {
+        folder = try Folder()
+    }
+
+    /// What `plugins` of the settings says.
+    var setting: String {
+        "folders: [\"\(folder.path)\"]"
+    }
+
+    func copy(_ product: String, as name: String? = nil, mode: mode_t = 0o755) throws {
+        try copy(file: Products.library(product), as: name ?? "lib\(product).so", mode: mode)
+    }
+
+    func copy(file: String, as name: String, mode: mode_t = 0o755) throws {
+        try ChildProcess.run(["/bin/cp", file, "\(folder.path)/\(name)"])
+        chmod("\(folder.path)/\(name)", mode)
+    }
+}

@@ -1,0 +1,91 @@
+import Delivery
+import Glibc
+import TargetServers
+import Testing
+
+extension `End to end` {
+    @Suite struct `Who may post, and through which door` {
+        @Test func `both secrets of a source are good while one is replaced`() async throws {
+            let workforce = try HTTPReceiver()
+            let installation = try Installation(sources: [
+                #"{name: moving, instance: prod, realms: [corp], kinds: ["*"], may_carry_password: true, "#
+                    + "secrets: [{file: secrets/new}, {file: secrets/old}]}"
+            ])
+            let (new, old, older) = (try Signer(), try Signer(), try Signer())
+            try installation.folder.write("secrets/new", new.text)
+            try installation.folder.write("secrets/old", old.text)
+            try installation.add(workforce)
+            try await installation.start()
+            #expect(try installation.post(Event(password: "one secret"), as: new).status == 202)
+            #expect(try installation.post(Event(password: "two secrets"), as: old).status == 202)
+            #expect(try installation.post(Event(password: "three secrets"), as: older).status == 401)
+        }
+
+        @Test func `over TLS a client that knows the authority is served, and plain HTTP is not`() async throws {
+            let workforce = try HTTPReceiver()
+            let authority = try CertificateAuthority()
+            let server = try authority.issue("intake")
+            let installation = try Installation(
+                intake: #"listen: "127.0.0.1:0", tls: {certificate: "\#(server.certificate)", key: "\#(server.key)"}"#)
+            try installation.add(workforce)
+            try await installation.start()
+
+            #expect(throws: Failure.self) {
+                try installation.post(installation.kc.request(Event(password: "clear secret").bytes))
+            }
+            let scratch = try Folder()
+            let body = Event(password: "covered secret").bytes
+            let request = String(decoding: installation.kc.request(body), as: UTF8.self)
+                .replacing("Host: intake\r\n", with: "Host: intake\r\nConnection: close\r\n")
+            let client = try ChildProcess(
+                [
+                    "/usr/bin/openssl", "s_client", "-connect", "127.0.0.1:\(installation.port)", "-quiet", "-ign_eof",
+                    "-CAfile", authority.certificateFile, "-verify_return_error", "-verify_ip", "127.0.0.1",
+                ],
+                input: Array(request.utf8), log: "\(scratch.path)/output")
+            try await eventually("the client ends") { client.hasEnded() }
+            let answer = try Folder.read("\(scratch.path)/output")
+            #expect(answer.contains("HTTP/1.1 202"), "\(answer)")
+            let requests = try await workforce.requests(1)
+            #expect(requests.map { $0.text.contains("covered secret") } == [true])
+        }
+
+        @Test(arguments: ["0.0.0.0:0", "[::]:0", "192.0.2.1:8620"])
+        func `an address that others reach needs a certificate`(address: String) async throws {
+            let installation = try Installation(intake: "listen: \"\(address)\"")
+            let serve = try await installation.tool("serve")
+            #expect(serve.code == 2)
+            #expect(serve.errors.contains("runtime-sync.yaml:2:"))
+            #expect(serve.errors.contains("intake.listen"))
+        }
+
+        @Test func `on a Unix socket a listed user needs no signature, and others do`() async throws {
+            let workforce = try HTTPReceiver()
+            let scratch = try Folder()
+            func installation(trusting uid: uid_t, at path: String) throws -> Installation {
+                let installation = try Installation(
+                    intake: #"listen: "unix:\#(path)""#,
+                    sources: [
+                        #"{name: local, instance: prod, realms: [corp], kinds: ["*"], may_carry_password: true, "#
+                            + "unsigned_peer_uids: [\(uid)]}"
+                    ])
+                try installation.add(workforce)
+                return installation
+            }
+            let trusting = try installation(trusting: geteuid(), at: "\(scratch.path)/one.sock")
+            try await trusting.start()
+            let one = try Connection(socket: "\(scratch.path)/one.sock")
+            try one.send(Signer.unsigned(Event(password: "local secret").bytes))
+            #expect(try one.answer().status == 202)
+            _ = try await workforce.requests(1)
+
+            let wary = try installation(trusting: geteuid() + 4_000, at: "\(scratch.path)/two.sock")
+            try await wary.start()
+            let two = try Connection(socket: "\(scratch.path)/two.sock")
+            try two.send(Signer.unsigned(Event(password: "local secret").bytes))
+            #expect(try two.answer().status == 401)
+            try two.send(wary.kc.request(Event(password: "signed secret").bytes))
+            #expect(try two.answer().status == 202)
+        }
+    }
+}

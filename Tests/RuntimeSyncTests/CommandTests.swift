@@ -1,0 +1,156 @@
+import EventModel
+import Glibc
+import TargetServers
+import Testing
+
+@Suite struct `A command` {
+    @Test func `has an exit code that says what is wrong`() async throws {
+        #expect(try await Program.run(["--help"]).code == 0)
+        #expect(try await Program.run(["--version"]).output == "0.1.0\n")
+        for words in [["nonsense"], ["serve", "--nonsense"], ["queue", "show", "x"], ["send"]] {
+            #expect(try await Program.run(words).code == 64)
+        }
+        let place = try Installation()
+        let absent = try await place.run("queue", "list")
+        #expect(absent.code == 1)
+        let lines = absent.lines.filter { !$0.contains("warning") && !$0.hasPrefix("  hint") }
+        #expect(lines.count == 1)
+        #expect(lines.first?.hasPrefix("runtime-sync: error: no daemon answers on \(place.socket)") == true)
+    }
+
+    @Test func `check tells everything that is wrong at once`() async throws {
+        let place = try Installation(
+            more: "retry: {initial: soon}\n",
+            provider: Installation.unreachable.replacing("ldap://127.0.0.1:1", with: "http://127.0.0.1:1"))
+        try place.folder.write("secrets/kc", "whsec_not!base64!not!base64!")
+        try place.folder.write("providers/other.yaml", "plugin: Missing\n")
+        let outcome = try await place.run("check")
+        #expect(outcome.code == 2)
+        for words in [
+            "error: retry.initial is not a duration", "providers/ldap.yaml:5:8: error: settings.url",
+            "source kc: error: the secret of source kc: file \(place.path)/secrets/kc is not Base64",
+            "provider other: error: no libMissing.so in \(Program.folder)",
+        ] {
+            #expect(outcome.errors.contains(words), "\(outcome.errors)")
+        }
+        #expect(!outcome.errors.contains("not!base64"))
+    }
+
+    @Test func `check asks each provider that is on, and names the others`() async throws {
+        let place = try Installation(provider: Installation.unreachable)
+        try place.folder.write("providers/off.yaml", "enabled: false\n" + Installation.unreachable)
+        let outcome = try await place.run("check")
+        #expect(outcome.code == 1)
+        let lines = outcome.output.split(separator: "\n")
+        #expect(lines.first == "settings: \(place.settings): fine")
+        #expect(lines.contains { $0.hasPrefix("provider ldap: retry: ") }, "\(outcome)")
+        #expect(lines.last == "provider off: disabled; not checked")
+        let offline = try await place.run("check", "--offline")
+        #expect(offline.code == 0)
+        #expect(offline.output.contains("provider ldap: settings fine; not asked\n"))
+        // A plugin that is not there is no mistake of the settings; the others would start.
+        try place.folder.write("providers/other.yaml", "plugin: Missing\nuser_types: [employee]\n")
+        #expect(try await place.run("check", "--offline").code == 1)
+    }
+
+    @Test func `send signs an event, and its password comes by stdin`() async throws {
+        let place = try Installation(provider: Installation.unreachable)
+        let file = try place.folder.write(
+            "event.json",
+            #"""
+            {"id": "e1", "kind": "password.updated", "source": {"realm": "corp"}, "subject": {"id": "u1", "attributes":
+             {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E-1042"]}}}
+            """#)
+        try await place.serving { _ in
+            let sent = try await place.run("send", file, "--password-stdin", input: "s3cret \"canary\\\nignored")
+            #expect(sent.code == 0 && sent.output == #"{"id":"e1","status":"accepted"}"# + "\n", "\(sent)")
+            // The same id, without the password: another body.
+            let again = try await place.run("send", file)
+            #expect(again.code == 1 && again.output.isEmpty)
+            #expect(again.errors.contains("runtime-sync: error: 409 for event e1: {"))
+
+            // It waits, for nobody serves the directory; the lists tell all that a script needs.
+            let list = try await place.run("queue", "list", "--json")
+            let delivery = try #require(try JSONValue(parsing: Array(list.output.dropLast().utf8)).elements?.first)
+            #expect(
+                delivery.names.isSuperset(of: [
+                    "id", "provider", "kind", "event", "user", "received", "state", "attempt", "hasSecret",
+                ]))
+            #expect(delivery["provider"]?.text == "ldap" && delivery["event"]?.text == "e1")
+            let providers = try await place.run("providers", "list", "--json")
+            let provider = try #require(try JSONValue(parsing: Array(providers.output.dropLast().utf8)).elements?.first)
+            #expect(provider.names.isSuperset(of: ["report", "restarts", "refusedEgress"]))
+            #expect(try await place.run("queue", "list", "--limit", "0").errors.contains("limit is a whole number"))
+
+            func explain(_ flags: [String]) async throws -> String {
+                let words = ["explain", "u1", "--instance", "prod", "--realm", "corp", "--settings", place.settings]
+                return try await Program.run(words + flags).output
+            }
+            for flags in [[], ["--json"]] {
+                let output = try await explain(flags)
+                #expect(output.contains("E-1042") && output.contains("employee") && !output.contains("canary"))
+                let redacted = try await explain(flags + ["--no-values"])
+                #expect(redacted.contains("ldap") && redacted.contains("set"))
+                #expect(!redacted.contains("E-1042") && !redacted.contains("employee"))
+            }
+        }
+    }
+
+    @Test func `send says what is wrong with its event`() async throws {
+        let place = try Installation()
+        let cases = [
+            ("{\"kind\": ", "is not JSON at byte 9"), ("[]", "is no JSON object"),
+        ]
+        for (text, words) in cases {
+            let file = try place.folder.write("event.json", text)
+            let outcome = try await place.run("send", file)
+            #expect(outcome.code == 1 && outcome.errors.contains("runtime-sync: error: \(file) \(words)"))
+        }
+        let missing = try await place.run("send", "/nonexistent")
+        #expect(missing.code == 1 && missing.errors.contains("/nonexistent cannot be read: No such file or directory"))
+        let folder = try await place.run("send", "/")
+        #expect(folder.code == 1 && folder.errors.contains("/ cannot be read: Is a directory"))
+        let file = try place.folder.write("event.json", "{}")
+        #expect(try await place.run("send", file, "--source", "x").errors.contains("no source x; there are: kc"))
+        let deaf = try await place.run("send", file, "--url", "http://127.0.0.1:1")
+        #expect(deaf.code == 1 && deaf.errors.contains("no intake answers on http://127.0.0.1:1/v1/events: "))
+        #expect(try await place.run("send", "-", "--password-stdin").code == 64)
+    }
+
+    @Test func `send trusts the authority it is given, and no other`() async throws {
+        let authority = try CertificateAuthority()
+        let server = try authority.issue("server")
+        let place = try Installation(intake: ", tls: {certificate: \(server.certificate), key: \(server.key)}")
+        let file = try place.folder.write(
+            "event.json", #"{"kind": "login.succeeded", "source": {"realm": "corp"}}"#)
+        try await place.serving { _ in
+            let trusting = try await place.run("send", file, "--ca", authority.certificateFile)
+            #expect(trusting.code == 0, "\(trusting.errors)")
+            let wary = try await place.run("send", file)
+            #expect(wary.code == 1 && wary.errors.contains("no intake answers on https://127.0.0.1:"))
+            let wrong = try await place.run("send", file, "--ca", file)
+            #expect(wrong.code == 1 && wrong.errors.contains("\(file) holds no certificate in PEM"))
+        }
+    }
+
+    @Test func `send speaks over a Unix socket, named or not`() async throws {
+        let folder = try Folder()
+        let place = try Installation(listen: "unix:\(folder.path)/in.sock")
+        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {"realm": "corp"}}"#)
+        try await place.serving { _ in
+            let outcomes = [
+                try await place.run("send", file),
+                try await place.run("send", file, "--url", "unix:\(folder.path)/in.sock"),
+            ]
+            #expect(outcomes.map(\.code) == [0, 0])
+        }
+    }
+}
+
+extension JSONValue {
+    /// The names of an object's members.
+    fileprivate var names: Set<String> {
+        guard case .object(let members) = self else { return [] }
+        return Set(members.map(\.name))
+    }
+}
