@@ -3,11 +3,12 @@ import Testing
 
 struct RetryPolicyTests {
     /// The table of the documentation, with its far edge.
-    @Test(arguments: [
-        (0, 500), (1, 500), (2, 1_000), (3, 2_000), (5, 8_000), (8, 64_000), (10, 256_000), (11, 300_000),
-        (64, 300_000),
-        (Int.max, 300_000),
-    ] as [(Int, Int64)])
+    @Test(
+        arguments: [
+            (0, 500), (1, 500), (2, 1_000), (3, 2_000), (5, 8_000), (8, 64_000), (10, 256_000), (11, 300_000),
+            (64, 300_000),
+            (Int.max, 300_000),
+        ] as [(Int, Int64)])
     func `the wait grows to its maximum`(_ attempt: Int, _ ceiling: Int64) {
         #expect(RetryPolicy().ceiling(afterAttempt: attempt) == ceiling)
     }
