@@ -20,8 +20,9 @@ public struct IntakeLimits: Hashable, Sendable {
     public var batchLines = 10_000
     /// Bytes of all the bodies that are being received. Default: 64 MiB.
     public var receivingBytes = 64 << 20
-    /// Connections at a time; further ones wait in the kernel's backlog. Default: 1,000.
-    public var connections = 1_000
+    /// Connections at a time; further ones wait in the kernel's backlog. Default: 512, half of the files that a process
+    /// usually may have open.
+    public var connections = 512
     /// So long a request may take to arrive, and a connection stay without one. Default: 60 s.
     public var patience = TimeAmount.seconds(60)
 

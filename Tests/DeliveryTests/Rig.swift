@@ -13,8 +13,10 @@ import Testing
 final class TemporaryFolder: Sendable {
     let path: String
 
-    init() throws {
-        var template = Array("/tmp/delivery-test-XXXXXX".utf8CString)
+    /// - Parameter inMemory: where there is a file system in memory, there: many schedules need no disk.
+    init(inMemory: Bool = false) throws {
+        let parent = inMemory && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        var template = Array("\(parent)/delivery-test-XXXXXX".utf8CString)
         path = try #require(mkdtemp(&template).map { String(cString: $0) })
     }
 
@@ -47,6 +49,18 @@ final class CommitWitness: CommitObserver {
     }
 }
 
+/// Tells when a barrier is passed.
+private final class BarrierGroup: CommitGroup {
+    private let done: DispatchSemaphore
+
+    init(_ done: DispatchSemaphore) {
+        self.done = done
+    }
+
+    func committed(_ results: [CommitResult]) { done.signal() }
+    func failed(_ tokens: [UInt64], _ failure: CommitFailure) {}
+}
+
 /// The dispatcher's core over a real journal, with the test in the place of its thread, its clock and its workers.
 final class Rig {
     let routes: [ProviderRoute]
@@ -62,6 +76,7 @@ final class Rig {
     private var random: SplitMix
     /// What the core wants written and the journal has not got yet: a kill loses it.
     private var unsent: [JournalChanges] = []
+    private var lastEvent: Ticket?
     /// Whether changes wait until ``flush()``.
     var holdsChanges = false
 
@@ -136,7 +151,7 @@ final class Rig {
                     sealer.seal($0, as: .body, in: SealContext(event: header.id), at: now)
                 }, secret: secret, context: header)
         }
-        try journal.submit(record, group: nil, token: 0)
+        lastEvent = try journal.submit(record, group: nil, token: 0)
         let events = try witness.next()
         try core.committed(events, now: now)
         try turn()
@@ -160,9 +175,14 @@ final class Rig {
     func flush() throws {
         try send()
         let done = DispatchSemaphore(value: 0)
-        var barrier = JournalChanges()
-        barrier.onCommit = { _ in done.signal() }
-        try journal.submit(barrier)
+        if let lastEvent {
+            // A barrier is committed at once, and what was submitted before it with it.
+            try journal.submit(barrier: lastEvent, group: BarrierGroup(done), token: 0)
+        } else {
+            var barrier = JournalChanges()
+            barrier.onCommit = { _ in done.signal() }
+            try journal.submit(barrier)
+        }
         try #require(done.wait(timeout: .now() + 60) == .success, "the journal does not commit")
     }
 
@@ -199,6 +219,7 @@ final class Rig {
         if killed { unsent = [] } else { try send() }
         try journal.close()
         ports = [:]
+        lastEvent = nil
         (journal, vault, sealer, witness, core) = try Self.open(folder, routes ?? self.routes, now, random.next())
         try core.recover(now: now)
         connect()

@@ -1,0 +1,190 @@
+import EventModel
+import Testing
+
+struct EnvelopeReaderTests {
+    static let example = #"""
+        { "specversion": "1", "id": "01J9", "kind": "password.updated", "time": "2026-11-21T22:10:00.123Z",
+          "source": {"instance": "prod", "realm": "corp", "realmId": "b7d1", "clientId": "account-console",
+                     "sessionId": "s", "ipAddress": "10.0.0.7", "type": "UPDATE_CREDENTIAL"},
+          "subject": {"id": "9a3c", "username": "u1042", "email": "u1042@corp.example", "firstName": "Given",
+                      "lastName": "Family", "enabled": true,
+                      "attributes": {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E-1042"]}},
+          "version": {"at": "2026-11-21T22:10:00.120Z", "node": "kc-0", "sequence": 4711},
+          "changes": {"department": {"old": ["HR"], "new": ["HR", "Ops"]}},
+          "details": {"credential_type": "password"}, "error": null,
+          "credential": {"type": "password", "value": "p\u00e4ss\"w", "temporary": false} }
+        """#
+
+    private func read(_ text: String, isStored: Bool = false) throws(EnvelopeError) -> EnvelopeReader.Envelope {
+        try read(Array(text.utf8), isStored: isStored)
+    }
+
+    private func read(_ body: [UInt8], isStored: Bool = false) throws(EnvelopeError) -> EnvelopeReader.Envelope {
+        try body.withUnsafeBytes { body in
+            Result { () throws(EnvelopeError) in try EnvelopeReader().read(body, isStored: isStored) }
+        }.get()
+    }
+
+    /// The field that the error names.
+    private func refusal(_ text: String) -> String? {
+        do {
+            _ = try read(text)
+            return nil
+        } catch {
+            #expect(!error.description.contains("p\\u00e4ss"))
+            return error.field
+        }
+    }
+
+    @Test func `the example of the design is read`() throws {
+        let envelope = try read(Self.example)
+        let header = envelope.header
+        #expect(header.id == "01J9" && header.kind == .passwordUpdated && header.time.milliseconds == 1_795_299_000_123)
+        #expect(header.subject == SubjectKey(instance: "prod", realmID: "b7d1", userID: "9a3c"))
+        #expect(header.realm == "corp" && header.instance == "prod")
+        #expect(header.facts.syncEnabled == .known(["true"]) && header.facts.externalID == .known(["E-1042"]))
+        #expect(header.version?.node == "kc-0" && header.version?.sequence == 4_711)
+        #expect(header.hasSecret && !header.isTemporary)
+        let range = try #require(envelope.secret)
+        #expect(Array(Self.example.utf8)[range].elementsEqual(#"p\u00e4ss\"w"#.utf8))
+    }
+
+    @Test func `a stored body, without its secret, gives the same header`() throws {
+        let envelope = try read(Self.example)
+        var body = Array(Self.example.utf8)
+        body.removeSubrange(try #require(envelope.secret))
+        #expect(try read(body, isStored: true).header == envelope.header)
+        #expect(try read(body, isStored: true).secret == nil)
+        #expect(throws: EnvelopeError.self) { try read(body) }
+    }
+
+    @Test(arguments: [
+        (#""specversion": "1""#, #""specversion": "2""#, "specversion"),
+        (#""specversion": "1", "#, "", "specversion"),
+        (#""id": "01J9", "#, "", "id"),
+        (#""id": "01J9""#, #""id": """#, "id"),
+        (#""id": "01J9""#, #""id": "a b""#, "id"),
+        (#""id": "01J9""#, #""id": 1"#, "id"),
+        (#""kind": "password.updated", "#, "", "kind"),
+        (#""password.updated""#, #""password.changed""#, "kind"),
+        (#""password.updated""#, #"["password.updated"]"#, "kind"),
+        (#""time": "2026-11-21T22:10:00.123Z","#, "", "time"),
+        (#""time": "2026-11-21T22:10:00.123Z""#, #""time": "yesterday""#, "time"),
+        (#""instance": "prod", "#, "", "source.instance"),
+        (#""instance": "prod""#, #""instance": """#, "source.instance"),
+        (#""instance": "prod""#, #""instance": {}"#, "source.instance"),
+        (#""realm": "corp", "realmId": "b7d1", "#, "", "source.realmId"),
+        (#""clientId""#, #""client""#, "source.client"),
+        (#""id": "9a3c", "#, "", "subject.id"),
+        (#""id": "9a3c""#, #""id": null"#, "subject.id"),
+        (#""enabled": true"#, #""enabled": "true""#, "subject.enabled"),
+        (#""username""#, #""password""#, "subject.password"),
+        (#"["employee"]"#, #"[1]"#, "subject.attributes.userType"),
+        (#"["employee"]"#, #"{}"#, "subject.attributes.userType"),
+        (#""at": "2026-11-21T22:10:00.120Z", "#, "", "version.at"),
+        (#"4711"#, #""4711""#, "version.sequence"),
+        (#"4711"#, #"-1"#, "version.sequence"),
+        (#"4711"#, #"1.5"#, "version.sequence"),
+        (#""old": ["HR"]"#, #""older": ["HR"]"#, "changes.department.older"),
+        (#""old": ["HR"]"#, #""old": [["HR"]]"#, "changes.department.old"),
+        (#""credential_type": "password""#, #""credential_type": {"password": "p"}"#, "details.credential_type"),
+        (#""error": null"#, #""error": 5"#, "error"),
+        (#""error": null"#, #""eror": null"#, "eror"),
+        (#""error": null"#, #""id": "x""#, "id"),
+        (#""error": null"#, #""credential": null"#, "credential"),
+        (#""credential": {"#, #""cred\u0065ntial": {"#, "credential"),
+        (#""type": "password", "value""#, #""type": "password", "v\u0061lue""#, "credential.value"),
+        (#""type": "password""#, #""type": "otp""#, "credential.type"),
+        (#""value": "p\u00e4ss\"w""#, #""value": """#, "credential.value"),
+        (#""value": "p\u00e4ss\"w""#, #""value": null"#, "credential.value"),
+        (#""value": "p\u00e4ss\"w""#, #""value": ["p\u00e4ss"]"#, "credential.value"),
+        (#""value": "p\u00e4ss\"w", "#, "", "credential.value"),
+        (#""value": "p\u00e4ss\"w""#, #""jwe": "x""#, "credential.jwe"),
+        (#""temporary": false"#, #""temporary": "no""#, "credential.temporary"),
+        (#""password.updated""#, #""profile.updated""#, "credential"),
+        (#""credential": {"#, #""credential": [{"#, "credential"),
+        (#"Given"#, "Gi\u{1}ven", ""),
+    ])
+    func `what is wrong is named`(_ part: String, _ replacement: String, _ field: String) throws {
+        let range = try #require(Self.example.firstRange(of: part))
+        #expect(refusal(Self.example.replacingCharacters(in: range, with: replacement)) == field)
+    }
+
+    @Test func `a body cut off anywhere is refused`() {
+        let body = Array(Self.example.utf8)
+        for count in 0..<(body.count) {
+            #expect(throws: EnvelopeError.self) { try read(Array(body[..<count])) }
+        }
+        #expect(throws: EnvelopeError.self) { try read(body + Array("x".utf8)) }
+    }
+
+    @Test(arguments: ["[", #"{"details":"#, #"{"changes":{"a":{"old":["#])
+    func `deep nesting and other shapes are refused, not followed`(_ opening: String) {
+        #expect(throws: EnvelopeError.self) { try read(String(repeating: opening, count: 100_000)) }
+    }
+
+    @Test func `a large body is read, and a large name is cut in the error`() throws {
+        let large = Self.example.replacing(#""Given""#, with: "\"\(String(repeating: "x", count: 1 << 20))\"")
+        #expect(try read(large).header.id == "01J9")
+        let name = String(repeating: "n", count: 1 << 16)
+        #expect(try #require(refusal(#"{"\#(name)": 1}"#)).utf8.count == 64)
+    }
+
+    @Test func `no mutation crashes it, and what it accepts it reads again`() throws {
+        let seed: UInt64 = 20_261_122
+        var random = SplitMix(state: seed)
+        let original = Array(Self.example.utf8)
+        let marks = Array(#"{}[]":,\u0 tfn-1"#.utf8) + [0x00, 0x80, 0xc3, 0xff]
+        var accepted = 0
+        for round in 0..<20_000 {
+            var body = original
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let place = Int.random(in: 0..<body.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: body[place] = marks.randomElement(using: &random) ?? 0
+                case 1: body[place] = UInt8.random(in: .min ... .max, using: &random)
+                case 2: body.remove(at: place)
+                default: body.insert(marks.randomElement(using: &random) ?? 0, at: place)
+                }
+            }
+            guard let envelope = try? read(body) else { continue }
+            accepted += 1
+            guard let range = envelope.secret else { continue }
+            var stored = body
+            stored.removeSubrange(range)
+            let again = try? read(stored, isStored: true).header
+            #expect(again == envelope.header, "seed \(seed), round \(round)")
+        }
+        #expect(accepted > 100)
+    }
+
+    @Test func `a full snapshot knows what is not there`() throws {
+        let complete = Self.example.replacing(#""enabled": true"#, with: #""complete": true"#)
+            .replacing(#", "externalId": ["E-1042"]"#, with: "")
+        #expect(try read(complete).header.facts.externalID == .known([]))
+        let partial = Self.example.replacing(#", "externalId": ["E-1042"]"#, with: "")
+        #expect(try read(partial).header.facts.externalID == .unknown)
+    }
+
+    @Test func `a failed login may be about nobody`() throws {
+        let text = #"""
+            {"specversion":"1","id":"1","kind":"login.failed","time":"2026-11-21T22:10:00Z",
+             "source":{"instance":"prod","realm":"corp"}}
+            """#
+        let header = try read(text).header
+        #expect(header.subject == nil && header.realmID == "corp" && header.version == nil)
+    }
+}
+
+extension String {
+    fileprivate func replacingCharacters(in range: Range<String.Index>, with other: String) -> String {
+        var copy = self
+        copy.replaceSubrange(range, with: other)
+        return copy
+    }
+
+    fileprivate func replacing(_ part: String, with other: String) -> String {
+        guard let range = firstRange(of: part) else { return self }
+        return replacingCharacters(in: range, with: other)
+    }
+}
