@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis
+from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis, Server
 
 # (connections, outstanding requests on each): the grid in which the raw client looks for its best.
 GRID = [(1, 1), (1, 4), (1, 16), (2, 16), (4, 4), (4, 16), (8, 4), (8, 16)]
@@ -304,6 +304,7 @@ def main():
         folder = tempfile.mkdtemp(prefix="rs-bench-", dir=parent)
         if not options.keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(Server.stop_all)
         Path(folder).chmod(0o755)
         describe_machine(folder)
         bench = Bench(options, folder)
