@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis
+from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis, Server
 
 # (connections, outstanding requests on each): the grid in which the raw client looks for its best.
 GRID = [(1, 1), (1, 4), (1, 16), (2, 16), (4, 4), (4, 16), (8, 4), (8, 16)]
@@ -169,7 +169,7 @@ class Bench:
         for name, pid in processes.items():
             memory = int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
             self.limit(f"memory of the {name}, {when}", memory, "MiB", {"daemon": 48, "worker": 12}[name])
-        total = sum(wake_ups(pid) - before[pid] for pid in processes.values())
+        total = sum(increase(before[pid], wake_ups(pid)) for pid in processes.values())
         self.limit(f"wake-ups of both, {when}", total / self.options.idle, "/s", 2)
 
     def check_sandbox(self, daemon):
@@ -184,7 +184,7 @@ class Bench:
         before = {name: cpu_time(pid) for name, pid in processes.items()}
         yield
         for name, pid in processes.items():
-            costs.setdefault(name, []).append((cpu_time(pid) - before[name]) / count * 1e6)
+            costs.setdefault(name, []).append(increase(before[name], cpu_time(pid)) / count * 1e6)
 
     def note_costs(self, what, costs):
         figures = (f"{name} {statistics.median(each):.0f} µs" for name, each in costs.items())
@@ -242,15 +242,24 @@ def written_at(log):
     return written
 
 
+def threads(pid, file, read):
+    """What `read` makes of each thread's `file`, by thread."""
+    return {task.name: read((task / file).read_text()) for task in Path("/proc", str(pid), "task").iterdir()}
+
+
 def wake_ups(pid):
-    """How often the threads of a process have waited for something since it began."""
-    status = (task.read_text() for task in Path("/proc", str(pid), "task").glob("*/status"))
-    return sum(int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1]) for text in status)
+    """How often each thread of a process has waited for something since it began."""
+    return threads(pid, "status", lambda text: int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1]))
 
 
 def cpu_time(pid):
-    """What the threads of a process have had of the processors, in seconds."""
-    return sum(int(task.read_text().split()[0]) for task in Path("/proc", str(pid), "task").glob("*/schedstat")) / 1e9
+    """What each thread of a process has had of the processors, in seconds."""
+    return threads(pid, "schedstat", lambda text: int(text.split()[0]) / 1e9)
+
+
+def increase(before, after):
+    """By how much the threads' figures have grown together; what a thread that has ended did since is left out."""
+    return sum(figure - before.get(thread, 0) for thread, figure in after.items())
 
 
 def read_options():
@@ -295,6 +304,7 @@ def main():
         folder = tempfile.mkdtemp(prefix="rs-bench-", dir=parent)
         if not options.keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(Server.stop_all)
         Path(folder).chmod(0o755)
         describe_machine(folder)
         bench = Bench(options, folder)
