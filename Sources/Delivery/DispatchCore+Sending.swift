@@ -85,8 +85,7 @@ extension DispatchCore {
             ticket.key.deliveryClass == .notification
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
         var externalID: String?
-        let facts = event.header.facts(known: state?.facts)
-        switch route.targeting.decide(ticket.kind, facts: facts, isBound: bound != nil) {
+        switch route.targeting.decide(ticket.kind, facts: state?.facts, isBound: bound != nil) {
         case .skip(let reason):
             return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
         case .deliver(let id): externalID = id

@@ -27,7 +27,7 @@ struct OperatorTests {
         try rig.flush()
         try rig.core.retry(id, now: rig.now)
         try rig.turn()
-        #expect(try rig.answer(.delivered).idempotencyKey == "e1:provider-0:credential:2")
+        #expect(try rig.answer(.delivered).idempotencyKey == "e1:provider-0:credential:1:2")
         #expect(try rig.ended() == ["delivered": 1])
         #expect(try rig.storedSecrets().isEmpty)
         #expect(try rig.report().unaccounted == 0)

@@ -18,6 +18,29 @@ let productsFolder: String = {
     return path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
 }()
 
+/// A copy of the worker where every user can reach it, for a daemon that is not root: the checkout may lie in a folder
+/// that only its owner may enter. Goes when the tests end.
+let reachableWorker: String = {
+    var template = Array("/tmp/runtime-sync-worker-XXXXXX".utf8CString)
+    precondition(mkdtemp(&template) != nil, "no temporary folder")
+    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let source = open("\(productsFolder)/runtime-sync-worker", O_RDONLY | O_CLOEXEC)
+    let copy = open("\(folder)/runtime-sync-worker", O_WRONLY | O_CREAT | O_CLOEXEC, 0o755)
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    while case let count = read(source, &chunk, chunk.count), count > 0 {
+        precondition(write(copy, chunk, count) == count, "no room in /tmp")
+    }
+    fchmod(copy, 0o755)
+    close(source)
+    close(copy)
+    chmod(folder, 0o755)
+    atexit {
+        unlink(reachableWorker)
+        rmdir(String(reachableWorker.dropLast("/runtime-sync-worker".count)))
+    }
+    return "\(folder)/runtime-sync-worker"
+}()
+
 /// Answers a worker's broker requests; `nil` leaves one unanswered for now.
 typealias Broker = (rtw_broker_request, _ socket: Int32?) -> [rtw_broker_answer]
 
@@ -89,7 +112,7 @@ final class TestWorker {
             }
         }
 
-        let real = "\(productsFolder)/runtime-sync-worker"
+        let real = lockdown.standInTakesUID ? reachableWorker : "\(productsFolder)/runtime-sync-worker"
         var pid: pid_t = 0
         var pidfd: Int32 = -1
         try (standIn ? "\(productsFolder)/StandInDaemon" : real).withCString { executable in
