@@ -89,7 +89,7 @@ struct BindingTable {
         number: UInt64
     ) {
         let owner = Owner(slot: slot, subject: subject)
-        let accountHash = vault.hash(account: account.account)
+        let accountHash = vault.hash(owned: account)
         let externalHash = account.externalID.map { vault.hash(externalID: $0) }
         recent[owner] = .some(account)
         recentAccounts[Claim(slot: slot, hash: accountHash)] = subject
@@ -132,7 +132,7 @@ struct BindingTable {
     }
 
     private mutating func forget(_ account: BoundAccount, slot: Int) {
-        recentAccounts[Claim(slot: slot, hash: vault.hash(account: account.account))] = nil
+        recentAccounts[Claim(slot: slot, hash: vault.hash(owned: account))] = nil
         guard let externalID = account.externalID else { return }
         recentExternalIDs[Claim(slot: slot, hash: vault.hash(externalID: externalID))] = nil
     }

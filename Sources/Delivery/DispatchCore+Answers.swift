@@ -109,19 +109,22 @@ extension DispatchCore {
 
     /// The account was found. If nobody else has it, the delivery goes there.
     private func located(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
-        guard let account = completion.account ?? flight.externalID else {
+        // A target without stable ids has accounts all the same: then the external id alone tells them apart, and the
+        // plugin is told of no account that it never named.
+        guard completion.account != nil || flight.externalID != nil else {
             return bury(
                 flight.ticket, provider: index, reason: "refused",
                 detail: "the plugin found an account but did not say which", now: now)
         }
-        if let owner = try bindings.owner(slot: providers[index].route.slot, account: account),
+        if let account = completion.account,
+            let owner = try bindings.owner(slot: providers[index].route.slot, account: account),
             owner != flight.ticket.subject
         {
             return bury(
                 flight.ticket, provider: index, reason: "refused",
                 detail: "the account belongs to another subject (number \(owner))", now: now)
         }
-        try deliver(flight, to: account, provider: index, now: now)
+        try deliver(flight, to: completion.account, provider: index, now: now)
     }
 
     /// Sends what was held back until its account was looked up.
@@ -230,23 +233,23 @@ extension DispatchCore {
             return true
         }
         let named = completion.account ?? flight.account
-        guard !flight.isBound, let account = named ?? flight.externalID else { return true }
+        guard !flight.isBound, named != nil || flight.externalID != nil else { return true }
         if let pinned = try bindings.account(slot: slot, subject: subject) {
             // Another lane of the same subject was first.
-            guard let named, named != pinned.account else { return true }
+            guard let named, let pinned = pinned.account, named != pinned else { return true }
             bury(
                 flight.ticket, provider: index, reason: "conflict",
                 detail: "written, but to another account than the one the subject is bound to by now", now: now)
             return false
         }
-        if let owner = try bindings.owner(slot: slot, account: account), owner != subject {
+        if let named, let owner = try bindings.owner(slot: slot, account: named), owner != subject {
             bury(
                 flight.ticket, provider: index, reason: "conflict",
                 detail: "written, but the account belongs to another subject (number \(owner))", now: now)
             return false
         }
         bindings.bind(
-            slot: slot, subject: subject, to: BoundAccount(account: account, externalID: flight.externalID), now: now,
+            slot: slot, subject: subject, to: BoundAccount(account: named, externalID: flight.externalID), now: now,
             changes: &changes, number: changeNumber)
         return true
     }

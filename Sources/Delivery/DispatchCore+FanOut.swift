@@ -59,7 +59,8 @@ extension DispatchCore {
             endDeadSecrets(of: subject)
         }
         if kind == .userDeleted { endPasswords(of: subject, now: now) }
-        let facts = subject == 0 ? nil : try subjects.state(subject, now: now)?.facts
+        let known = subject == 0 ? nil : try subjects.state(subject, now: now)?.facts
+        let facts = header.facts(known: known)
         for index in providers.indices {
             let route = providers[index].route
             count("made", slot: route.slot)
@@ -133,11 +134,21 @@ extension DispatchCore {
 
 extension EventHeader {
     /// What it tells of the targeting attributes. Who was deleted wants nothing any more, whatever is still under way.
+    ///
+    /// A notification teaches nothing: who may only report logins must not be able to move anybody's account.
     fileprivate var learnt: SubjectFacts {
+        guard kind.deliveryClass != .notification else { return SubjectFacts() }
         guard kind == .userDeleted else { return facts }
         var learnt = facts
         learnt.syncEnabled = .known([])
         return learnt
+    }
+
+    /// The facts that targeting looks at: those that are known of the subject. A notification's own fill the gaps, for
+    /// itself only.
+    func facts(known: SubjectFacts?) -> SubjectFacts? {
+        guard kind.deliveryClass == .notification, let known else { return known }
+        return known.over(facts)
     }
 
     /// The states that an event tells, each with the kind that targeting asks for: a creation that carries a password

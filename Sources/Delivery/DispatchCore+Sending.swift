@@ -85,7 +85,8 @@ extension DispatchCore {
             ticket.key.deliveryClass == .notification
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
         var externalID: String?
-        switch route.targeting.decide(ticket.kind, facts: state?.facts, isBound: bound != nil) {
+        let facts = event.header.facts(known: state?.facts)
+        switch route.targeting.decide(ticket.kind, facts: facts, isBound: bound != nil) {
         case .skip(let reason):
             return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
         case .deliver(let id): externalID = id
@@ -176,7 +177,8 @@ extension DispatchCore {
 
     /// The same for every attempt; a retry by hand is meant to be carried out again, so it gets a key of its own.
     private func idempotencyKey(of key: DeliveryKey, event: String, provider: String) -> String {
-        let base = "\(event):\(provider):\(key.deliveryClass.name)"
+        // Ids are unique within a source only; the event's place in the journal tells two sources apart.
+        let base = "\(event):\(provider):\(key.deliveryClass.name):\(key.sequence)"
         return manualRetries[key].map { "\(base):\($0)" } ?? base
     }
 

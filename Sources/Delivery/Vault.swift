@@ -45,17 +45,24 @@ extension Vault {
 
     func seal(_ account: BoundAccount, slot: Int, subject: Int64, at moment: Timestamp) -> [UInt8] {
         var writer = FieldWriter()
-        writer.write(account.account)
+        writer.write(account.account ?? "")
         writer.write(account.externalID ?? "")
         return writer.bytes.withUnsafeBytes {
             sealer.seal($0, as: .state, in: Self.bindingContext(slot, subject), at: moment)
         }
     }
 
+    /// What no two subjects of a provider may share: the stable id or, where the plugin knows none, the external id.
+    /// The two are hashed apart, so that an external id never passes for a stable one.
+    func hash(owned account: BoundAccount) -> Hash128 {
+        account.account.map { hash(account: $0) } ?? hash(externalID: account.externalID ?? "")
+    }
+
     func openAccount(_ sealed: [UInt8], slot: Int, subject: Int64) throws -> BoundAccount? {
         var reader = FieldReader(try sealer.open(sealed, as: .state, in: Self.bindingContext(slot, subject)))
         guard let account = reader.text(), let externalID = reader.text() else { return nil }
-        return BoundAccount(account: account, externalID: externalID.isEmpty ? nil : externalID)
+        return BoundAccount(
+            account: account.isEmpty ? nil : account, externalID: externalID.isEmpty ? nil : externalID)
     }
 
     private static func bindingContext(_ slot: Int, _ subject: Int64) -> SealContext {
@@ -65,8 +72,8 @@ extension Vault {
 
 /// The account that a subject is bound to at a provider.
 struct BoundAccount: Hashable, Sendable {
-    /// The target's stable id, or the external id where the plugin knows no better.
-    var account: String
+    /// The target's stable id, as the plugin reported it; `nil` if it never did.
+    var account: String?
     /// The external id by which it was found.
     var externalID: String?
 }

@@ -15,7 +15,7 @@ struct OutcomeTests {
             #expect(!request.event.contains("canary-1"))
             #expect(request.kind == "password.updated" && request.attempt == 1 && request.externalID == "E-1")
             #expect(request.isFirst && !request.isTemporary)
-            #expect(request.idempotencyKey == "e1:provider-\(slot):credential")
+            #expect(request.idempotencyKey == "e1:provider-\(slot):credential:1")
         }
         try rig.answer(.delivered, slot: 0)
         #expect(try rig.storedSecrets() == [sequence])

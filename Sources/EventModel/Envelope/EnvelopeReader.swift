@@ -269,7 +269,11 @@ private struct Members {
     }
 
     func unknown(_ member: String) -> EnvelopeError {
-        EnvelopeError(path + String(member.prefix(64)), "unknown member; envelope version 1 does not have it")
+        // What stands in a credential may be the password, even as a name: nothing of it is repeated.
+        guard path != "credential." else {
+            return EnvelopeError("credential", "has an unknown member; type, value and temporary are accepted")
+        }
+        return EnvelopeError(path + String(member.prefix(64)), "unknown member; envelope version 1 does not have it")
     }
 }
 

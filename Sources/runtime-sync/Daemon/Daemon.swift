@@ -95,8 +95,16 @@ struct Daemon {
         var hosts: [ProviderHost] = []
         for (provider, slot) in zip(assembly.assembled, slots)
         where provider.settings.provider.isEnabled && provider.settings.provider.mode == .active && settings.isEnabled {
-            let configuration = try provider.configuration(
-                daemon: settings, ownListeners: settings.intake.listen.egressRules)
+            let configuration: WorkerConfiguration
+            do {
+                configuration = try provider.configuration(
+                    daemon: settings, ownListeners: settings.intake.listen.egressRules)
+            } catch {
+                // One provider's file is no reason to take no events: its deliveries wait.
+                let name = provider.settings.provider.name
+                logger.error("provider has no worker", metadata: ["provider": "\(name)", "reason": "\(error)"])
+                continue
+            }
             let host = ProviderHost(
                 configuration, slot: slot, dispatcher: dispatcher, eventLoop: loop, spawner: spawner,
                 logger: Logger(label: "worker"))
