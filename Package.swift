@@ -52,6 +52,7 @@ let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
@@ -105,15 +106,15 @@ let package = Package(
         .target(
             name: "Intake",
             dependencies: [
-                "EventModel", "Credentials", "Journal", "Sockets", hummingbird, hummingbirdTLS,
-                .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, httpTypes, lifecycle,
+                "EventModel", "Credentials", "Journal", "Sockets", hummingbirdTLS,
+                hummingbirdCore, nioCore, logging, httpTypes, lifecycle,
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), nioSSL,
             ],
             swiftSettings: strict),
         .target(
             name: "Control",
             dependencies: [
-                "Sockets", hummingbird, httpClient, httpTypes, nioCore, nioHTTP1, logging, lifecycle,
+                "Sockets", hummingbird, hummingbirdCore, httpClient, httpTypes, nioCore, nioHTTP1, logging, lifecycle,
             ],
             swiftSettings: strict),
         .target(

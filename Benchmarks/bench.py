@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis
+from servers import PEOPLE, SERVICE, Daemon, OpenLDAP, PostgreSQL, Redis, Server
 
 # (connections, outstanding requests on each): the grid in which the raw client looks for its best.
 GRID = [(1, 1), (1, 4), (1, 16), (2, 16), (4, 4), (4, 16), (8, 4), (8, 16)]
@@ -84,7 +84,8 @@ class Bench:
         with OpenLDAP(self.folder / f"slapd-{is_durable}", users, is_durable) as directory:
             grid = {each: self.raw(directory, *each, users // 2) for each in GRID}
             best = max(grid, key=grid.get)
-            self.note("raw client, connections × outstanding: " + ", ".join(f"{c}×{w} {rate:.0f}/s" for (c, w), rate in grid.items()))
+            found = (f"{connections}×{window} {rate:.0f}/s" for (connections, window), rate in grid.items())
+            self.note("raw client, connections × outstanding: " + ", ".join(found))
             for number in range(self.options.rounds):
                 def raw_side():
                     with self.measuring({"slapd alone": directory.process.pid}, users, costs):
@@ -143,7 +144,7 @@ class Bench:
             with Daemon(self.folder / "idle", self.options.bin, directory) as daemon:
                 self.rest(daemon, "fresh")
                 self.deliver_all(daemon, directory, 0, *NDJSON)
-                count = min(users, 10 * self.options.rate)
+                count = min(users, (10 if users > 2_000 else 3) * self.options.rate)
                 times = self.folder / "times"
                 self.post(daemon, count, "--users", users, "--rate", self.options.rate, "--connections", 16,
                           "--times", times)
@@ -168,7 +169,7 @@ class Bench:
         for name, pid in processes.items():
             memory = int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
             self.limit(f"memory of the {name}, {when}", memory, "MiB", {"daemon": 48, "worker": 12}[name])
-        total = sum(wake_ups(pid) - before[pid] for pid in processes.values())
+        total = sum(increase(before[pid], wake_ups(pid)) for pid in processes.values())
         self.limit(f"wake-ups of both, {when}", total / self.options.idle, "/s", 2)
 
     def check_sandbox(self, daemon):
@@ -183,7 +184,7 @@ class Bench:
         before = {name: cpu_time(pid) for name, pid in processes.items()}
         yield
         for name, pid in processes.items():
-            costs.setdefault(name, []).append((cpu_time(pid) - before[name]) / count * 1e6)
+            costs.setdefault(name, []).append(increase(before[name], cpu_time(pid)) / count * 1e6)
 
     def note_costs(self, what, costs):
         figures = (f"{name} {statistics.median(each):.0f} µs" for name, each in costs.items())
@@ -241,21 +242,30 @@ def written_at(log):
     return written
 
 
+def threads(pid, file, read):
+    """What `read` makes of each thread's `file`, by thread."""
+    return {task.name: read((task / file).read_text()) for task in Path("/proc", str(pid), "task").iterdir()}
+
+
 def wake_ups(pid):
-    """How often the threads of a process have waited for something since it began."""
-    status = (task.read_text() for task in Path("/proc", str(pid), "task").glob("*/status"))
-    return sum(int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1]) for text in status)
+    """How often each thread of a process has waited for something since it began."""
+    return threads(pid, "status", lambda text: int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1]))
 
 
 def cpu_time(pid):
-    """What the threads of a process have had of the processors, in seconds."""
-    return sum(int(task.read_text().split()[0]) for task in Path("/proc", str(pid), "task").glob("*/schedstat")) / 1e9
+    """What each thread of a process has had of the processors, in seconds."""
+    return threads(pid, "schedstat", lambda text: int(text.split()[0]) / 1e9)
+
+
+def increase(before, after):
+    """By how much the threads' figures have grown together; what a thread that has ended did since is left out."""
+    return sum(figure - before.get(thread, 0) for thread, figure in after.items())
 
 
 def read_options():
     parser = argparse.ArgumentParser(prog="Benchmarks/run", description=__doc__)
     root = Path(__file__).resolve().parent.parent
-    parser.add_argument("--quick", action="store_true", help="under a minute: small numbers, three rounds")
+    parser.add_argument("--quick", action="store_true", help="about a minute: small numbers, three rounds")
     parser.add_argument("--bin", default=root / ".build/release", type=Path, help="where the release build is")
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, help="alternating rounds of each measurement; default 5")
@@ -266,11 +276,11 @@ def read_options():
     options.bin = options.bin.resolve()
     small = options.quick
     options.rounds = options.rounds or (3 if small else 5)
-    options.users = 2_000 if small else 10_000
-    options.events = 20_000 if small else 100_000
-    options.seconds = 2 if small else 4
+    options.users = 1_000 if small else 10_000
+    options.events = 10_000 if small else 100_000
+    options.seconds = 1 if small else 4
     options.rate = 200
-    options.idle = 3 if small else 15
+    options.idle = 2 if small else 15
     return options
 
 
@@ -294,18 +304,22 @@ def main():
         folder = tempfile.mkdtemp(prefix="rs-bench-", dir=parent)
         if not options.keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(Server.stop_all)
         Path(folder).chmod(0o755)
         describe_machine(folder)
         bench = Bench(options, folder)
-        for name, measure in (
-            ("fsync", lambda: bench.directory(is_durable=True)),
-            ("nosync", lambda: bench.directory(is_durable=False)),
-            ("intake", bench.intake),
-            ("idle", bench.idle),
-        ):
-            if options.only is None or name in options.only:
-                measure()
-        bench.print_table()
+        try:
+            for name, measure in (
+                ("fsync", lambda: bench.directory(is_durable=True)),
+                ("nosync", lambda: bench.directory(is_durable=False)),
+                ("intake", bench.intake),
+                ("idle", bench.idle),
+            ):
+                if options.only is None or name in options.only:
+                    measure()
+        finally:
+            # What was measured before an interruption was measured.
+            bench.print_table()
         if options.json:
             options.json.write_text(json.dumps(bench.rows, indent=2, ensure_ascii=False) + "\n")
 

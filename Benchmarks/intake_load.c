@@ -307,7 +307,8 @@ int main(int count, char **argument) {
         default: return 2;
         }
     }
-    if (port < 1 || events < 1 || connections < 1 || batch < 1 || batch > 500 || users < 1 || secret_path == NULL || tag == NULL) {
+    if (port < 1 || events < 1 || connections < 1 || batch < 1 || batch > 500 || users < 1 || secret_path == NULL
+        || tag == NULL) {
         fprintf(stderr, "usage: see the head of intake_load.c\n");
         return 2;
     }

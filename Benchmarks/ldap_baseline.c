@@ -129,7 +129,8 @@ static int write_all(char **argument) {
     }
     double seconds = now() - start;
     for (long i = 0; i < connections; i++) ldap_unbind_ext_s(handles[i], NULL, NULL);
-    printf("{\"operations\": %ld, \"seconds\": %.6f, \"rate\": %.1f}\n", operations, seconds, (double)operations / seconds);
+    double rate = (double)operations / seconds;
+    printf("{\"operations\": %ld, \"seconds\": %.6f, \"rate\": %.1f}\n", operations, seconds, rate);
     return 0;
 }
 

@@ -38,6 +38,14 @@ def wait_until(what, holds, log=None, seconds=60):
 class Server:
     """A process in the foreground, with a log."""
 
+    running = []
+
+    @classmethod
+    def stop_all(cls):
+        """Ends those that nobody came to end, because their start failed half-way."""
+        for server in list(cls.running):
+            server.stop()
+
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(mode=0o700)
@@ -48,6 +56,7 @@ class Server:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [str(argument) for argument in arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **more)
+        self.running.append(self)
 
     def is_alive(self):
         if self.process.poll() is not None:
@@ -68,6 +77,7 @@ class Server:
             self.process.kill()
             self.process.wait()
         self.process = None
+        self.running.remove(self)
 
     def __enter__(self):
         return self

@@ -1,6 +1,7 @@
 internal import Glibc
 public import HTTPTypes
 internal import Hummingbird
+internal import HummingbirdCore
 public import Logging
 public import NIOCore
 public import ServiceLifecycle
@@ -45,11 +46,11 @@ public struct ControlRoute: Sendable {
 ///
 /// Two things see to that: the socket's mode, 0600, and the peer's user id, asked of the kernel for each request.
 public struct ControlServer: Service, Sendable {
-    private let application: any ApplicationProtocol & Sendable
+    private let server: any Service
     private let address: ListenerAddress
 
     /// - Parameter socket: path of the socket; one that a dead daemon left behind is replaced.
-    public init(socket: String, routes: [ControlRoute], group: any EventLoopGroup, logger: Logger) {
+    public init(socket: String, routes: [ControlRoute], group: any EventLoopGroup, logger: Logger) throws {
         address = .unix(path: socket)
         let address = address
         let router = Router(context: ControlContext.self)
@@ -74,16 +75,25 @@ public struct ControlServer: Service, Sendable {
                 }
             }
         }
-        application = Application(
-            router: router, configuration: .init(address: .unixDomainSocket(path: socket)),
-            onServerRunning: { _ in address.open(mode: 0o600) }, eventLoopGroupProvider: .shared(group), logger: logger)
+        let responder = router.buildResponder()
+        // Not an `Application`: its clock for the Date header wakes an idle daemon every second.
+        let builder = HTTPServerBuilder.http1()
+        server = try builder.buildServer(
+            configuration: ServerConfiguration(address: .unixDomainSocket(path: socket)), eventLoopGroup: group,
+            logger: logger,
+            responder: { request, writer, channel in
+                let context = ControlContext(source: .init(channel: channel, logger: logger))
+                let response = try await responder.respond(to: request, context: context)
+                try await writer.write(response: response.head, body: response.body)
+            },
+            onServerRunning: { _ in address.open(mode: 0o600) })
     }
 
     /// Serves until the graceful shutdown.
     ///
     /// - Throws: ``ListenerError`` if the socket cannot be listened on: among others when another daemon does.
     public func run() async throws {
-        try await address.listen { try await application.run() }
+        try await address.listen { try await server.run() }
     }
 }
 

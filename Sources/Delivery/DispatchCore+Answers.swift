@@ -202,6 +202,7 @@ extension DispatchCore {
         case .dead:
             bury(ticket, provider: index, reason: completion.outcome.name, detail: completion.detail, now: now)
         case .retry(let wait):
+            remember(completion.detail, of: ticket.key)
             log(
                 .info, "delivery will be retried", ticket, provider: index,
                 ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)", "after.ms": "\(wait)"])
@@ -209,6 +210,7 @@ extension DispatchCore {
                 ticket, provider: index, after: wait, counts: true,
                 for: completion.retryAfter > 0 ? .targetsTime : .time, now: now)
         case .awaitAccount(let wait):
+            remember(completion.detail, of: ticket.key)
             log(.info, "delivery waits for its account", ticket, provider: index, ["after.ms": "\(wait)"])
             putBack(ticket, provider: index, after: wait, counts: true, for: .account, now: now)
         case .awaitProvider:

@@ -161,7 +161,7 @@ extension DispatchCore {
             id: row.id.rawValue, provider: try name(of: row.id.slot), kind: row.kind.name, event: event.id,
             user: try user(row.subject, now: now), received: event.received.description,
             state: look?.isInFlight == true ? "in flight" : "waiting", attempt: look?.attempt ?? row.attempt,
-            due: due > now ? due.description : nil, reason: reason, detail: nil,
+            due: due > now ? due.description : nil, reason: reason, detail: lastWords[row.id],
             hasSecret: row.id.deliveryClass == .credential ? event.secret != nil : nil)
     }
 

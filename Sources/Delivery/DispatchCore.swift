@@ -40,6 +40,8 @@ final class DispatchCore {
     private(set) var totals: [CounterKey: Int64] = [:]
     /// Idempotency keys of deliveries that were retried by hand have a number behind them.
     var manualRetries: [DeliveryKey: Int] = [:]
+    /// What targets said last about deliveries that wait, for lists; not kept over a restart.
+    private(set) var lastWords: [DeliveryKey: String] = [:]
     /// Every event up to here has been fanned out.
     var fannedOutThrough: Int64 = 0
     private var foldedThrough: Int64 = 0
@@ -201,11 +203,18 @@ final class DispatchCore {
         totals[key, default: 0] += delta
     }
 
+    /// Keeps what a target said about a delivery that now waits; of 4096 deliveries at most.
+    func remember(_ words: String, of key: DeliveryKey) {
+        guard lastWords.count < 4096 || lastWords[key] != nil else { return }
+        lastWords[key] = words
+    }
+
     /// A delivery is over: its row goes, and its secret with the last that needs it.
     func end(_ key: DeliveryKey, as name: String, keepsSecret: Bool = false) {
         changes.deliveries.append(.end(key))
         count(name, slot: key.slot)
         manualRetries[key] = nil
+        lastWords[key] = nil
         if key.deliveryClass == .credential, !keepsSecret { releaseSecret(of: key.sequence) }
     }
 

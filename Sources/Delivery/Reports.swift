@@ -38,7 +38,7 @@ public struct DeliveryReport: Codable, Hashable, Sendable {
     public var due: String?
     /// Why it is dead, or what its provider waits for.
     public var reason: String?
-    /// The target's own words.
+    /// The target's own words: why it is dead, or what was said to the last attempt since the daemon's start.
     public var detail: String?
     /// Whether the password is still there to be retried; `nil` if the delivery never had one.
     public var hasSecret: Bool?

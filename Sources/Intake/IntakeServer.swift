@@ -1,6 +1,6 @@
 public import Credentials
 public import EventModel
-internal import Hummingbird
+internal import HTTPTypes
 internal import HummingbirdCore
 internal import HummingbirdTLS
 public import Journal
@@ -20,8 +20,9 @@ public struct IntakeLimits: Hashable, Sendable {
     public var batchLines = 10_000
     /// Bytes of all the bodies that are being received. Default: 64 MiB.
     public var receivingBytes = 64 << 20
-    /// Connections at a time; further ones wait in the kernel's backlog. Default: 1,000.
-    public var connections = 1_000
+    /// Connections at a time; further ones wait in the kernel's backlog. Default: 512, half of the files that a process
+    /// usually may have open.
+    public var connections = 512
     /// So long a request may take to arrive, and a connection stay without one. Default: 60 s.
     public var patience = TimeAmount.seconds(60)
 
@@ -44,7 +45,7 @@ public struct IntakeListener: Sendable {
 
 /// The door: an HTTP server that takes events in.
 public struct IntakeServer: Service, Sendable {
-    private let application: any ApplicationProtocol & Sendable
+    private let server: any Service
     private let address: ListenerAddress
 
     /// - Parameters:
@@ -71,28 +72,33 @@ public struct IntakeServer: Service, Sendable {
                 additionalChannelHandlers: [
                     IntakeHandler(gate: gate, limits: limits, shared: shared, clock: clock)
                 ]))
-        let server = try listener.tls.map { files in
+        let builder = try listener.tls.map { files in
             try HTTPServerBuilder.tls(http, tlsConfiguration: Self.tls(files.certificate, files.key))
         }
         address = listener.address
         let address = address
-        application = Application(
-            router: Router(), server: server ?? http,
-            configuration: .init(
+        // Not an `Application`: its clock for the Date header wakes an idle daemon every second.
+        server = try (builder ?? http).buildServer(
+            configuration: ServerConfiguration(
                 address: address.bindAddress, backlog: 1_024,
                 availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
+            eventLoopGroup: group, logger: logger,
+            responder: { _, writer, _ in
+                // The handler answers every request itself.
+                try await writer.writeResponse(HTTPResponse(status: .notFound))
+            },
             onServerRunning: { channel in
                 // Its folder says who may connect, and the signature who may speak.
                 address.open(mode: 0o666)
                 await onListening(channel)
-            }, eventLoopGroupProvider: .shared(group), logger: logger)
+            })
     }
 
     /// Serves until the graceful shutdown.
     ///
     /// - Throws: ``ListenerError`` if the address cannot be listened on.
     public func run() async throws {
-        try await address.listen { try await application.run() }
+        try await address.listen { try await server.run() }
     }
 
     private static func tls(_ certificate: String, _ key: String) throws -> TLSConfiguration {

@@ -21,7 +21,7 @@ import Testing
     /// Serves for the length of `body`.
     private func serve(at socket: String, _ body: (ControlClient) async throws -> Void) async throws {
         let quiet = Logger(label: "control") { _ in SwiftLogNoOpLogHandler() }
-        let server = ControlServer(
+        let server = try ControlServer(
             socket: socket, routes: Self.routes, group: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         let services = ServiceGroup(configuration: .init(services: [server], logger: quiet))
         try await withThrowingTaskGroup { group in

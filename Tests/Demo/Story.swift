@@ -108,7 +108,7 @@ struct Story {
             try await stage.until {
                 let queue = try runtimeSync.queue()
                 return queue.count == 1 && queue[0]["provider"]?.text == "legacy-ldap"
-                    && queue[0]["state"]?.text == "waiting" && queue[0]["attempt"] != .number("0")
+                    && queue[0]["state"]?.text == "waiting" && queue[0]["detail"]?.text != nil
             }
             return try runtimeSync.run("queue", "list").split(separator: "\n").map(String.init)
         }

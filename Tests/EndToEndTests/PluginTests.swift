@@ -14,7 +14,7 @@ extension `End to end` {
             try house.copy("Puppet", as: "libOrigin.so")
             symlink("\(house.folder.path)/libOrigin.so", "\(house.folder.path)/libLink.so")
             try house.folder.write("libText.so", "#!/bin/sh\n")
-            try house.copy(file: "/lib/x86_64-linux-gnu/libm.so.6", as: "libPlain.so")
+            try house.copy(file: "\(Products.folder)/runtime-sync-worker", as: "libPlain.so")
             mkdir("\(house.folder.path)/libFolder.so", 0o755)
             let installation = try Installation(directory, plugins: house.setting)
             let bad = ["Missing", "Open", "Link", "Text", "Plain", "Folder"]

@@ -86,6 +86,28 @@ struct FailureTests {
         try journal.close()
     }
 
+    @Test func `more events than are allowed are refused, until old ones have ended`() throws {
+        let folder = try TemporaryFolder()
+        var limits = JournalLimits()
+        limits.events = 2
+        for isSecond in [false, true] {
+            // The second time, it finds what the first has left.
+            let journal = try Journal(folder: folder.path, limits: limits)
+            let listener = Listener()
+            journal.start(listener)
+            if !isSecond { try journal.submit([.sample("a"), .sample("b")], group: listener, token: 1) }
+            try journal.commit { $0.foldedThrough = 1 }
+            #expect(throws: SubmitRefusal.full) { try journal.submit(.sample("c"), group: listener, token: 2) }
+            if isSecond {
+                try journal.commit { $0.endedEvents = [1...1] }
+                try journal.submit(.sample("c"), group: listener, token: 3)
+                try listener.heard.wait { $0.results.contains { $0.token == 3 } }
+                #expect(try journal.sequenceBounds() == 2...3)
+            }
+            try journal.close()
+        }
+    }
+
     @Test(.enabled(if: geteuid() == 0, "only root can mount a small disk"))
     func `a full disk refuses events, keeps changes, and goes on when there is room`() throws {
         let folder = try TemporaryFolder()

@@ -57,8 +57,9 @@ struct TablesTests {
     @Test func `an external id is looked up by all of it, however many bindings the provider has`() throws {
         try journal.close()
         let plan = try DatabaseQueue(path: "\(folder.path)/journal.sqlite").read { db in
-            try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN SELECT * FROM bindings \(Journal.byExternalID)", arguments: [0, 0])
-                .map { $0["detail"] as String }
+            try Row.fetchAll(
+                db, sql: "EXPLAIN QUERY PLAN SELECT * FROM bindings \(Journal.byExternalID)", arguments: [0, 0]
+            ).map { $0["detail"] as String }
         }
         #expect(plan == ["SEARCH bindings USING INDEX bindings_by_external (slot=? AND external=?)"])
     }

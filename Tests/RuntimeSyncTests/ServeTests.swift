@@ -54,7 +54,8 @@ import Testing
         let said = outcome.lines.filter { !$0.contains(" warning: ") && !$0.contains("  hint: ") }
         #expect(
             said.last?.hasPrefix(words(place.path)) == true, "\(outcome.errors)", sourceLocation: sourceLocation)
-        #expect(said.filter { $0.contains("runtime-sync: error: ") }.count == 1, "\(outcome.errors)", sourceLocation: sourceLocation)
+        let errors = said.filter { $0.contains("runtime-sync: error: ") }
+        #expect(errors.count == 1, "\(outcome.errors)", sourceLocation: sourceLocation)
     }
 
     @Test func `says in a line what keeps it from starting`() async throws {

@@ -66,7 +66,7 @@ struct Daemon {
             limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
             ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
             logger: Logger(label: "intake"), onListening: listening)
-        let control = ControlServer(
+        let control = try ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
             logger: Logger(label: "control"))
