@@ -172,13 +172,21 @@ let package = Package(
             dependencies: ["CRuntimeSync", "RuntimeSyncPlugin", "CCurl", "WorkforceHTTPManifest", "WorkforceRequests"],
             path: "Plugins/WorkforceHTTP/Sources", swiftSettings: staticRuntime, linkerSettings: staticLink),
 
-        // What the tests stand on: real servers, a host for one plugin, plugins that misbehave
-        .target(name: "TargetServers", dependencies: ["CLDAP"], path: "Tests/TargetServers", swiftSettings: strict),
+        // What the tests stand on: folders and processes, real servers, a host for one plugin, whole installations,
+        // plugins that misbehave
+        .target(name: "Workbench", path: "Tests/Workbench", swiftSettings: strict),
         .target(
-            name: "PluginHarness", dependencies: ["CRuntimeSync"], path: "Tests/PluginHarness", swiftSettings: strict),
-        .executableTarget(
-            name: "demo", dependencies: ["EventModel", "PluginHarness", "TargetServers"], path: "Tests/Demo",
+            name: "TargetServers", dependencies: ["CLDAP", "Workbench"], path: "Tests/TargetServers",
             swiftSettings: strict),
+        .target(
+            name: "PluginHarness", dependencies: ["CRuntimeSync", "Workbench"], path: "Tests/PluginHarness",
+            swiftSettings: strict),
+        .target(
+            name: "Installations", dependencies: ["TargetServers", "Workbench"], path: "Tests/Installations",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "demo", dependencies: ["EventModel", "Installations", "TargetServers", "Workbench"],
+            path: "Tests/Demo", swiftSettings: strict),
         .target(
             name: "Probe", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Probe", cSettings: strictC,
             linkerSettings: plainC),
@@ -202,18 +210,21 @@ let package = Package(
         .target(name: "CSandboxTests", dependencies: ["CSpawn"], path: "Tests/CSandboxTests", cSettings: strictC),
 
         // Tests
-        .testTarget(name: "EventModelTests", dependencies: ["EventModel"], swiftSettings: strict),
+        .testTarget(name: "EventModelTests", dependencies: ["EventModel", "Workbench"], swiftSettings: strict),
         .testTarget(
-            name: "CredentialsTests", dependencies: ["Credentials", "EventModel", crypto], swiftSettings: strict),
-        .testTarget(name: "JournalTests", dependencies: ["Journal", "EventModel", grdb], swiftSettings: strict),
+            name: "CredentialsTests", dependencies: ["Credentials", "EventModel", "Workbench", crypto],
+            swiftSettings: strict),
         .testTarget(
-            name: "WorkerProtocolTests", dependencies: ["WorkerProtocol", "CWorkerProtocol", "EventModel", nioCore],
+            name: "JournalTests", dependencies: ["Journal", "EventModel", "Workbench", grdb], swiftSettings: strict),
+        .testTarget(
+            name: "WorkerProtocolTests",
+            dependencies: ["WorkerProtocol", "CWorkerProtocol", "EventModel", "Workbench", nioCore],
             swiftSettings: strict),
         .testTarget(
             name: "DeliveryTests",
             dependencies: [
-                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", nioCore,
-                logging,
+                "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", "Workbench",
+                nioCore, logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),
@@ -231,33 +242,36 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             // The program and the plugins are run as they are built; linking them would bring their linker settings along.
-            name: "RuntimeSyncTests", dependencies: ["EventModel", "TargetServers", nioPosix],
+            name: "RuntimeSyncTests", dependencies: ["EventModel", "Installations", "TargetServers", "Workbench"],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
         .testTarget(
             name: "SupervisionTests",
             dependencies: [
-                "Supervision", "WorkerProtocol", "CWorkerProtocol", "CSpawn", "EventModel", nioCore, nioPosix, logging,
+                "Supervision", "WorkerProtocol", "CWorkerProtocol", "CSpawn", "EventModel", "Workbench", nioCore,
+                nioPosix, logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "RuntimeSyncPluginTests", dependencies: ["RuntimeSyncPlugin"], swiftSettings: strict),
         .testTarget(
             name: "LDAPDecisionsTests", dependencies: ["LDAPDecisions", "RuntimeSyncPlugin"], swiftSettings: strict),
         .testTarget(
-            name: "ReadmeTests", dependencies: ["PluginHarness", "TargetServers"], swiftSettings: strict),
+            name: "ReadmeTests", dependencies: ["TargetServers", "Workbench"], swiftSettings: strict),
         .testTarget(
             name: "LDAPPasswordTests",
-            dependencies: ["LDAPDecisions", "PluginHarness", "RuntimeSyncPlugin", "TargetServers"],
+            dependencies: ["LDAPDecisions", "PluginHarness", "RuntimeSyncPlugin", "TargetServers", "Workbench"],
             swiftSettings: strict),
         .testTarget(
             name: "WorkforceHTTPTests",
-            dependencies: ["PluginHarness", "RuntimeSyncPlugin", "TargetServers", "WorkforceRequests"],
+            dependencies: ["PluginHarness", "RuntimeSyncPlugin", "TargetServers", "Workbench", "WorkforceRequests"],
             swiftSettings: strict),
         // The executables themselves, with real servers around them; `swift build --build-tests` puts them in place.
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["Credentials", "Delivery", "EventModel", "Journal", "PluginHarness", "TargetServers"],
+            dependencies: [
+                "Credentials", "Delivery", "EventModel", "Installations", "Journal", "TargetServers", "Workbench",
+            ],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

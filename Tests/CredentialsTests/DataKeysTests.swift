@@ -1,14 +1,15 @@
 import Credentials
 import EventModel
 import Testing
+import Workbench
 
 struct DataKeysTests {
-    private let folder: TemporaryFolder
+    private let folder: Folder
     private let ring: KeyRing
     private let store = KeyStore()
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try Folder()
         ring = try KeyRing.open(path: "\(folder.path)/keys", now: noon)
     }
 
@@ -73,6 +74,7 @@ struct DataKeysTests {
     @Test func `the ring's key id is bound to a wrapped key, even when two ids have the same key`() throws {
         let bytes = String(repeating: "A", count: 43)
         try folder.write(
+            "twins",
             """
             runtime-sync keys 1
             hash \(bytes)
@@ -80,7 +82,7 @@ struct DataKeysTests {
             key 2 2026-11-21T22:10:00.000Z \(bytes)
             current 1
 
-            """, to: "twins")
+            """)
         let ring = try KeyRing.open(path: "\(folder.path)/twins", now: noon)
         let sealer = Sealer(keys: try DataKeys(ring: ring, stored: [], persist: store.add))
         _ = [1].withUnsafeBytes { sealer.seal($0, as: .body, in: SealContext(event: "e"), at: noon) }

@@ -1,13 +1,14 @@
 import Credentials
 import Glibc
 import Testing
+import Workbench
 
 struct KeyRingTests {
-    private let folder: TemporaryFolder
+    private let folder: Folder
     private var path: String { "\(folder.path)/keys" }
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try Folder()
     }
 
     @Test func `a ring is made once, for its owner alone, and found again`() throws {
@@ -20,9 +21,9 @@ struct KeyRingTests {
         var status = stat()
         stat(path, &status)
         #expect(status.st_mode & 0o7777 == 0o600)
-        let text = try folder.read("keys")
+        let text = try Folder.read(path)
         let found = try KeyRing.open(path: path, now: noon)
-        #expect(try folder.read("keys") == text)
+        #expect(try Folder.read(path) == text)
         #expect(KeyedHash(.subject, ring: made)("x") == KeyedHash(.subject, ring: found)("x"))
     }
 
@@ -31,7 +32,10 @@ struct KeyRingTests {
         let other = try KeyRing.open(path: "\(folder.path)/others", now: noon)
         #expect(KeyedHash(.subject, ring: one)("x") != KeyedHash(.subject, ring: other)("x"))
         let texts = try ["keys", "others"].map { name in
-            Set(try folder.read(name).split(whereSeparator: \.isWhitespace).filter { $0.count == 44 })
+            Set(
+                try Folder.read("\(folder.path)/\(name)").split(whereSeparator: \.isWhitespace).filter {
+                    $0.count == 44
+                })
         }
         #expect(texts[0].count == 2)
         #expect(texts[0].isDisjoint(with: texts[1]))
@@ -40,6 +44,7 @@ struct KeyRingTests {
     @Test func `several keys, of which one is current`() throws {
         let key = String(repeating: "A", count: 43)
         try folder.write(
+            "keys",
             """
             runtime-sync keys 1
             hash \(key)
@@ -47,7 +52,7 @@ struct KeyRingTests {
             key 7 2027-11-21T22:10:00.000Z \(key)
             current 7
 
-            """, to: "keys")
+            """)
         let ring = try KeyRing.open(path: path, now: noon)
         #expect(ring.ids == [1, 7])
         #expect(ring.current == 7)
@@ -96,7 +101,7 @@ struct KeyRingTests {
         ("runtime-sync keys 1\nhash \(String(repeating: "A", count: 43))\ncurrent 1\n", 4),
     ])
     func `a malformed ring is refused with its line and without its contents`(text: String, line: Int) throws {
-        try folder.write(text, to: "keys")
+        try folder.write("keys", text)
         let error = #expect(throws: KeyRingError.self) { try KeyRing.open(path: path, now: noon) }
         guard case .malformed(path, line, let expected) = error else {
             Issue.record("\(String(describing: error))")

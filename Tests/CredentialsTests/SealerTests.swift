@@ -2,11 +2,12 @@ import Crypto
 import EventModel
 import Glibc
 import Testing
+import Workbench
 
 @testable import Credentials
 
 struct SealerTests {
-    private let folder: TemporaryFolder
+    private let folder: Folder
     private let ring: KeyRing
     private let store = KeyStore()
     private let keys: DataKeys
@@ -17,7 +18,7 @@ struct SealerTests {
     private static let context = SealContext(event: "e1", subject: subject, version: version)
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try Folder()
         ring = try KeyRing.open(path: "\(folder.path)/keys", now: noon)
         keys = try DataKeys(ring: ring, stored: [], persist: store.add)
         sealer = Sealer(keys: keys)

@@ -1,5 +1,6 @@
 import Crypto
 import Testing
+import Workbench
 
 @testable import Credentials
 
@@ -34,16 +35,17 @@ struct VectorTests {
 
     // Computed by an independent implementation (Python's hmac and hashlib) from a hash key of 32 zero bytes.
     @Test func `a keyed hash is the first half of an HMAC under a derived key`() throws {
-        let folder = try TemporaryFolder()
+        let folder = try Folder()
         let zeros = String(repeating: "A", count: 43)
         try folder.write(
+            "keys",
             """
             runtime-sync keys 1
             hash \(zeros)
             key 1 2026-11-21T22:10:00.000Z \(zeros)
             current 1
 
-            """, to: "keys")
+            """)
         let ring = try KeyRing.open(path: "\(folder.path)/keys", now: noon)
         let expected = [
             KeyedHash.Use.body: "92932bd6665b3681d66c0ca44be9c668", .eventID: "07c7f043fec7f0b7e83c3e9cb4ab9521",

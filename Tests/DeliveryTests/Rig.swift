@@ -8,6 +8,7 @@ import Logging
 import NIOCore
 import Synchronization
 import Testing
+import Workbench
 
 /// A folder that goes with the test.
 final class TemporaryFolder: Sendable {
@@ -297,18 +298,5 @@ extension ProviderRoute {
             classes: Set(DeliveryClass.allCases),
             mapping: AttributeMapping(rules: [.init(target: "mail", origin: .email)]), giveUpAfter: giveUpAfter,
             window: window, canCheck: canCheck, canRead: canRead, isObserving: isObserving)
-    }
-}
-
-/// A small generator whose seed is the test's argument (SplitMix64, Steele et al. 2014).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -2,6 +2,7 @@ import EventModel
 import Foundation
 import Journal
 import Testing
+import Workbench
 
 @testable import Delivery
 

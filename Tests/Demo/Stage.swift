@@ -1,15 +1,11 @@
 internal import Glibc
+internal import Workbench
 
 /// Shows the steps as they happen: on a terminal the step under way, then a tick and the time; elsewhere a line a step.
 final class Stage {
     private let isTerminal = isatty(STDOUT_FILENO) == 1
     private let start = ContinuousClock.now
     private var step: String?
-
-    /// Why a step did not hold.
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
-    }
 
     /// Says what comes next.
     func chapter(_ title: String) {
@@ -29,20 +25,16 @@ final class Stage {
     }
 
     /// Carries out a step that ends when `condition` holds.
-    func step(_ name: String, until condition: () throws -> Bool) async throws {
+    func step(_ name: String, until condition: () async throws -> Bool) async throws {
         try await step(name) {
             try await until(condition)
             return []
         }
     }
 
-    /// Waits until `condition` holds, ten seconds at most.
-    func until(_ condition: () throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(10)
-        while try !condition() {
-            guard ContinuousClock.now < deadline else { throw Failure(description: "not so after ten seconds") }
-            try await Task.sleep(for: .milliseconds(20))
-        }
+    /// Waits until `condition` holds.
+    func until(_ condition: () async throws -> Bool) async throws {
+        try await eventually(step ?? "ready", condition)
     }
 
     /// The step under way did not hold.

@@ -1,16 +1,20 @@
 internal import EventModel
-internal import PluginHarness
+internal import Installations
 internal import TargetServers
+internal import Workbench
 
 /// What happens to Ada, who works for the company `example.org` and changes her password in Keycloak.
 struct Story {
     private let stage: Stage
     private let ldap: OpenLDAP
     private let workforce: HTTPReceiver
-    private let runtimeSync: RuntimeSync
+    private let runtimeSync: Installation
     private let ada = OpenLDAP.name("E-1042")
     /// Ada's passwords, one after the other; the first is the one she has.
     private let passwords = (0..<3).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }
+
+    /// The providers.
+    private static let targets = ["legacy-ldap", "workforce"]
 
     init(_ stage: Stage) throws {
         self.stage = stage
@@ -19,7 +23,9 @@ struct Story {
         options.isDurable = true
         ldap = try OpenLDAP(options)
         workforce = try HTTPReceiver()
-        runtimeSync = try RuntimeSync(programs: Products.folder, ldap: ldap, workforce: workforce)
+        runtimeSync = try Installation()
+        try runtimeSync.add(ldap, as: "legacy-ldap")
+        try runtimeSync.add(workforce, as: "workforce")
     }
 
     func tell() async throws {
@@ -33,7 +39,7 @@ struct Story {
             throw CancellationError()
         } catch {
             let log = runtimeSync.log.split(separator: "\n").suffix(15).joined(separator: "\n")
-            throw Stage.Failure(description: log.isEmpty ? "\(error)" : "\(error)\n\nThe daemon's log ends:\n\(log)")
+            throw Failure(log.isEmpty ? "\(error)" : "\(error)\n\nThe daemon's log ends:\n\(log)")
         }
     }
 
@@ -46,17 +52,21 @@ struct Story {
             return []
         }
         try await stage.step("runtime-sync check: settings, plugins and both targets are fine") {
-            try runtimeSync.run("check").split(separator: "\n").map(String.init)
+            try await runtimeSync.succeed("check").split(separator: "\n").map(String.init)
         }
-        try runtimeSync.start()
-        try await stage.step("runtime-sync serve: the daemon takes events", until: runtimeSync.isListening)
+        try await stage.step("runtime-sync serve: the daemon takes events") {
+            try runtimeSync.launch()
+            try await runtimeSync.listening()
+            return []
+        }
         try await stage.step("A sandboxed worker holds each plugin") {
             try await stage.until {
-                try ["legacy-ldap", "workforce"].allSatisfy {
-                    try runtimeSync.provider($0)["worker"]?.text == "running"
+                for name in Self.targets {
+                    guard try await runtimeSync.provider(name)["worker"]?.text == "running" else { return false }
                 }
+                return true
             }
-            let layers = try runtimeSync.provider("legacy-ldap")["layers"]?.elements ?? []
+            let layers = try await runtimeSync.provider("legacy-ldap")["layers"]?.elements ?? []
             return [layers.compactMap(\.text).joined(separator: ", ")]
         }
     }
@@ -106,11 +116,11 @@ struct Story {
         }
         try await stage.step("runtime-sync queue list: the change waits for LDAP") {
             try await stage.until {
-                let queue = try runtimeSync.queue()
+                let queue = try await runtimeSync.queue()
                 return queue.count == 1 && queue[0]["provider"]?.text == "legacy-ldap"
                     && queue[0]["state"]?.text == "waiting" && queue[0]["detail"]?.text != nil
             }
-            return try runtimeSync.run("queue", "list").split(separator: "\n").map(String.init)
+            return try await runtimeSync.succeed("queue", "list").split(separator: "\n").map(String.init)
         }
         try await stage.step("OpenLDAP is started again") {
             try ldap.start()
@@ -127,9 +137,10 @@ struct Story {
     private func lookBack() async throws {
         stage.chapter("Looking back")
         try await stage.step("Every delivery is accounted for") {
-            try ["legacy-ldap", "workforce"].map { name in
-                guard case .object(let counters) = try runtimeSync.provider(name)["report"]?["counters"] else {
-                    throw Stage.Failure(description: "\(name) has no counters")
+            var lines: [String] = []
+            for name in Self.targets {
+                guard case .object(let counters) = try await runtimeSync.provider(name)["report"]?["counters"] else {
+                    throw Failure("\(name) has no counters")
                 }
                 let counts = counters.reduce(into: [String: Int]()) { counts, counter in
                     if case .number(let text) = counter.value { counts[counter.name] = Int(text) }
@@ -139,11 +150,12 @@ struct Story {
                     counts["made"] == ended.values.reduce(0, +) && counts["dead", default: 0] == 0,
                     "\(name): \(counts)")
                 let words = ended.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
-                return "\(name): \(counts["made"] ?? 0) made, \(words.joined(separator: ", "))"
+                lines.append("\(name): \(counts["made"] ?? 0) made, \(words.joined(separator: ", "))")
             }
+            return lines
         }
         try await stage.step("The daemon stops in good order") {
-            let code = runtimeSync.stop()
+            let code = try await runtimeSync.stop()
             try expect(code == 0, "it ended with \(code)")
             return []
         }
@@ -166,7 +178,7 @@ struct Story {
         _ kind: String, _ name: String, subject: String = "", more: String = "", password: String? = nil
     ) async throws {
         try await stage.step(name) {
-            let answer = try runtimeSync.send(kind, subject: subject, more: more, password: password)
+            let answer = try await runtimeSync.send(kind, subject: subject, more: more, password: password)
             try expect(answer.contains(#""status":"accepted""#), answer)
             return ["\(kind) → \(answer)"]
         }
@@ -175,12 +187,14 @@ struct Story {
     /// Waits until nothing waits.
     private func settle() async throws {
         try await stage.until {
-            try ["legacy-ldap", "workforce"].allSatisfy { name in
-                let report = try runtimeSync.provider(name)["report"]
-                return report?["waiting"] == .number("0") && report?["inFlight"] == .number("0")
+            for name in Self.targets {
+                let report = try await runtimeSync.provider(name)["report"]
+                let isSettled = report?["waiting"] == .number("0") && report?["inFlight"] == .number("0")
+                guard isSettled else { return false }
             }
+            return true
         }
-        let queue = try runtimeSync.queue()
+        let queue = try await runtimeSync.queue()
         try expect(queue.isEmpty, "dead letters: \(queue)")
     }
 
@@ -209,6 +223,6 @@ struct Story {
     }
 
     private func expect(_ condition: Bool, _ complaint: String) throws {
-        guard condition else { throw Stage.Failure(description: complaint) }
+        guard condition else { throw Failure(complaint) }
     }
 }

@@ -1,9 +1,10 @@
 import Delivery
 import EventModel
 import Glibc
-import PluginHarness
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `The commands` {
@@ -12,14 +13,14 @@ extension `End to end` {
             let installation = try Installation()
             try installation.add(workforce)
             try await installation.start()
-            let nothing = try await installation.tool("queue", "list")
+            let nothing = try await installation.run("queue", "list")
             #expect(nothing.code == 0)
             #expect(nothing.output == "nothing waits, and there are no dead letters\n")
 
             let event = Event(password: "one secret")
             try installation.post(event)
             let dead = try await installation.deadLetter()
-            let list = try await installation.tool("queue", "list")
+            let list = try await installation.run("queue", "list")
             #expect(list.code == 0)
             let rows = list.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
             #expect(
@@ -27,17 +28,17 @@ extension `End to end` {
             #expect(rows[1].prefix(6) == ["\(dead.id)", "workforce", "password.updated", "u1", "dead", "1"])
             #expect(list.output.contains("422") && list.output.contains("too weak"))
 
-            let json = try await installation.tool("queue", "list", "--provider", "workforce", "--json")
+            let json = try await installation.run("queue", "list", "--provider", "workforce", "--json")
             let first = try JSONValue(parsing: Array(json.output.utf8)).elements?.first
             #expect(first?["event"]?.text == event.id)
             #expect(first?["state"]?.text == "dead")
-            let show = try await installation.tool("queue", "show", "\(dead.id)")
+            let show = try await installation.run("queue", "show", "\(dead.id)")
             #expect(show.code == 0)
             #expect(show.output.contains("kept, sealed"))
             #expect(show.output.contains(event.id))
 
             workforce.always(.answer(204))
-            let retry = try await installation.tool("queue", "retry", "\(dead.id)")
+            let retry = try await installation.run("queue", "retry", "\(dead.id)")
             #expect(retry.code == 0 && retry.output.isEmpty)
             let requests = try await workforce.requests(2)
             try await installation.settled(1)
@@ -49,18 +50,18 @@ extension `End to end` {
             workforce.always(.answer(422))
             try installation.post(Event(password: "two secrets"))
             let second = try await installation.deadLetter()
-            #expect(try await installation.tool("queue", "drop", "\(second.id)").code == 0)
+            #expect(try await installation.run("queue", "drop", "\(second.id)").code == 0)
             #expect(try installation.queue().isEmpty)
             let counters = try installation.provider("workforce").report.counters
             #expect(counters == ["made": 2, "delivered": 1, "dead": 0, "dropped:operator": 1])
             for words in ["show", "retry", "drop"] {
-                let gone = try await installation.tool("queue", words, "\(second.id)")
+                let gone = try await installation.run("queue", words, "\(second.id)")
                 #expect(gone.code == 1)
                 #expect(gone.output.isEmpty)
                 #expect(gone.errors.contains("no delivery \(second.id)"), "\(gone.errors)")
             }
-            #expect(try await installation.tool("queue", "show", "everything").code == 64)
-            #expect(try await installation.tool("queue", "list", "--provider", "nobody").errors.contains("workforce"))
+            #expect(try await installation.run("queue", "show", "everything").code == 64)
+            #expect(try await installation.run("queue", "list", "--provider", "nobody").errors.contains("workforce"))
         }
 
         @Test func `a waiting delivery is dropped, and its password with it`() async throws {
@@ -73,7 +74,7 @@ extension `End to end` {
                 guard let id = try installation.queue().first(where: { $0.state == "waiting" })?.id else {
                     return false
                 }
-                return try await installation.tool("queue", "drop", "\(id)").code == 0
+                return try await installation.run("queue", "drop", "\(id)").code == 0
             }
             #expect(try installation.queue().isEmpty)
             try directory.start()
@@ -92,9 +93,9 @@ extension `End to end` {
             workforce.always(.answer(204))
             try installation.post(Event(password: "two secrets"))
             try await installation.settled(2)
-            let show = try await installation.tool("queue", "show", "\(dead.id)")
+            let show = try await installation.run("queue", "show", "\(dead.id)")
             #expect(show.output.contains("gone"), "\(show)")
-            let retry = try await installation.tool("queue", "retry", "\(dead.id)")
+            let retry = try await installation.run("queue", "retry", "\(dead.id)")
             #expect(retry.code == 1)
             #expect(retry.errors.contains("needs a new password"))
             #expect(workforce.requests.count == 2)
@@ -105,19 +106,19 @@ extension `End to end` {
             let installation = try Installation()
             try installation.add(workforce)
             try await installation.start()
-            #expect(try await installation.tool("providers", "pause", "workforce").code == 0)
+            #expect(try await installation.run("providers", "pause", "workforce").code == 0)
             try installation.post(Event(password: "one secret"))
             try await eventually("it waits") { try installation.provider("workforce").report.waiting == 1 }
-            let list = try await installation.tool("providers", "list")
+            let list = try await installation.run("providers", "list")
             #expect(list.code == 0)
             let rows = list.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
             #expect(rows[0].prefix(3) == ["PROVIDER", "STATE", "WAITING"])
             #expect(rows[1].prefix(7) == ["workforce", "paused", "1", "0", "0", "0", "running"])
             #expect(list.output.contains("landlock"))
             #expect(workforce.requests.isEmpty)
-            #expect(try await installation.tool("providers", "resume", "workforce").code == 0)
+            #expect(try await installation.run("providers", "resume", "workforce").code == 0)
             #expect(try await workforce.requests(1).count == 1)
-            let nobody = try await installation.tool("providers", "pause", "nobody")
+            let nobody = try await installation.run("providers", "pause", "nobody")
             #expect(nobody.code == 1)
             #expect(nobody.errors.contains("no provider is called nobody; there are: workforce"))
         }
@@ -128,8 +129,8 @@ extension `End to end` {
             try await installation.start()
             try installation.post(Event(password: "one secret"))
             try await installation.settled(1)
-            func explain(_ more: String) async throws -> Result {
-                try await installation.tool("explain", "--instance", "prod", "--realm", "corp", "u1", more)
+            func explain(_ more: String) async throws -> Program.Outcome {
+                try await installation.run("explain", "--instance", "prod", "--realm", "corp", "u1", more)
             }
             let report = try await explain("--json")
             let provider = try JSONValue(parsing: Array(report.output.utf8))["providers"]?.elements?.first
@@ -137,14 +138,14 @@ extension `End to end` {
             #expect(provider?["externalID"]?.text == "u1")
             let account = provider?["account"]?.text ?? ""
             #expect(directory.values("entryUUID", of: OpenLDAP.name("u1")) == [account])
-            let table = try await installation.tool("explain", "--instance", "prod", "--realm", "corp", "u1")
+            let table = try await installation.run("explain", "--instance", "prod", "--realm", "corp", "u1")
             #expect(table.code == 0)
             #expect(table.output.contains("user type:    employee"))
             #expect(table.output.contains(account))
             let discreet = try await explain("--no-values")
             #expect(discreet.output.contains("user type:    set"))
             #expect(!discreet.output.contains(account) && !discreet.output.contains("employee"))
-            let stranger = try await installation.tool("explain", "--instance", "prod", "--realm", "corp", "u7")
+            let stranger = try await installation.run("explain", "--instance", "prod", "--realm", "corp", "u7")
             #expect(stranger.code == 1)
             #expect(stranger.errors.contains("no event was ever about a user u7"))
         }
@@ -152,23 +153,23 @@ extension `End to end` {
         @Test func `without a daemon the commands say so`() async throws {
             let installation = try Installation()
             for words in [("queue", "list"), ("providers", "list")] {
-                let result = try await installation.tool(words.0, words.1)
+                let result = try await installation.run(words.0, words.1)
                 #expect(result.code == 1)
                 #expect(result.errors.contains("runtime-sync: error: no daemon answers on \(installation.control)"))
             }
-            #expect(try await installation.tool("quueue").code == 64)
+            #expect(try await installation.run("quueue").code == 64)
         }
 
         @Test func `plugins are listed and inspected without running them`() async throws {
             let installation = try Installation()
-            let list = try await installation.tool("plugins", "list")
+            let list = try await installation.run("plugins", "list")
             let row = list.output.split(separator: "\n").first { $0.hasPrefix("LDAPPassword") } ?? ""
             #expect(row.contains("credential") && row.contains("libLDAPPassword.so"))
-            let inspect = try await installation.tool("plugins", "inspect", Products.library("LDAPPassword"))
+            let inspect = try await installation.run("plugins", "inspect", Products.library("LDAPPassword"))
             #expect(inspect.code == 0)
             let manifest = try JSONValue(parsing: Array(inspect.output.utf8.dropLast()))
             #expect(manifest["name"]?.text == "LDAPPassword")
-            let nothing = try await installation.tool("plugins", "inspect", "/dev/null")
+            let nothing = try await installation.run("plugins", "inspect", "/dev/null")
             #expect(nothing.code == 1)
             #expect(nothing.errors.contains("/dev/null"))
         }
@@ -184,7 +185,7 @@ extension `End to end` {
                  "subject": {"id": "u1", "attributes": {"syncEnabled": ["true"], "userType": "employee", "externalId": ["u1"]}}}
                 """)
             let url = "http://\(installation.address)"
-            let sent = try await installation.tool(
+            let sent = try await installation.run(
                 "send", "--password-stdin", "--url", url, file, input: "quoted \"secret\"\n")
             #expect(sent.code == 0, "\(sent)")
             #expect(try JSONValue(parsing: Array(sent.output.utf8.dropLast()))["status"]?.text == "accepted")
@@ -192,14 +193,14 @@ extension `End to end` {
             try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "quoted \"secret\"") == 0)
 
-            let empty = try await installation.tool("send", "--password-stdin", "--url", url, file, input: "\n")
+            let empty = try await installation.run("send", "--password-stdin", "--url", url, file, input: "\n")
             #expect(empty.code == 1)
             let other = #"{"kind": "logout", "source": {"realmId": "other"}}"#
             let nobody = try installation.folder.write("nobody.json", other)
-            let refused = try await installation.tool("send", "--url", url, nobody)
+            let refused = try await installation.run("send", "--url", url, nobody)
             #expect(refused.code == 1)
             #expect(refused.errors.contains("403") && refused.errors.contains("source.realmId"))
-            #expect(try await installation.tool("send", "--source", "nobody", file).code == 1)
+            #expect(try await installation.run("send", "--source", "nobody", file).code == 1)
         }
     }
 }

@@ -2,9 +2,11 @@ import Delivery
 import Dispatch
 import EventModel
 import Glibc
+import Installations
 import Synchronization
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `When the daemon is killed` {
@@ -31,7 +33,7 @@ extension `End to end` {
             try installation.add(workforce)
             let oracle = Oracle()
             let seed = UInt64.random(in: 0 ... .max)
-            var random = Seeded(state: seed)
+            var random = SplitMix(state: seed)
 
             for trouble in (Trouble.allCases + Trouble.allCases).shuffled(using: &random) {
                 if trouble == .killWithoutDirectory { directory.stop() }
@@ -183,18 +185,5 @@ private final class Client: Sendable {
                 oracle.wasAccepted(password, for: user, event)
             }
         }
-    }
-}
-
-/// Random numbers that a seed repeats (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

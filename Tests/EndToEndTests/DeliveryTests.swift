@@ -1,7 +1,9 @@
 import Delivery
 import EventModel
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `From the source to the targets` {

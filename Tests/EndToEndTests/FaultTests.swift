@@ -1,8 +1,10 @@
 import Delivery
 import EventModel
 import Glibc
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `When something breaks` {
@@ -48,7 +50,7 @@ extension `End to end` {
             let installation = try Installation()
             try installation.add(workforce)
             try await installation.start()
-            let second = try await installation.tool("serve")
+            let second = try await installation.run("serve")
             #expect(second.code == 1)
             #expect(second.errors.contains("\(installation.folder.path)/journal"))
             try installation.post(Event(password: "one secret"))
@@ -70,7 +72,7 @@ extension `End to end` {
             #expect(held.reason.contains("invalidCredentials"), "\(held)")
             #expect(!installation.log.contains("a wrong one"))
             try await eventually("the queue's list tells why") {
-                try await installation.tool("queue", "list").output.contains("invalidCredentials")
+                try await installation.run("queue", "list").output.contains("invalidCredentials")
             }
             try await installation.stop()
             try installation.folder.write("secrets/ldap", OpenLDAP.servicePassword)
@@ -119,7 +121,7 @@ extension `End to end` {
             try installation.add(
                 provider: "stranger", plugin: "WorkforceHTTP", "user_types: [employee]", "settings:",
                 "  base_url: \(target.tlsURL)", "  ca_file: \(authority.certificateFile)")
-            let check = try await installation.tool("check")
+            let check = try await installation.run("check")
             #expect(check.code == 1)
             for name in ["start-tls", "ldaps", "https"] { #expect(check.output.contains("provider \(name): fine")) }
             #expect(check.output.contains("provider stranger: misconfigured"), "\(check)")
@@ -169,13 +171,13 @@ extension `End to end` {
             try installation.post(Event(password: "first secret"))
             _ = try await workforce.requests(1)
             try await installation.settled(1)
-            #expect(try await installation.tool("providers", "pause", "workforce").code == 0)
+            #expect(try await installation.run("providers", "pause", "workforce").code == 0)
             try installation.post(Event(password: "late secret"))
             try installation.post(Event(.userDeleted))
             try await eventually("the password is dropped") {
                 try installation.counter("dropped:subject-deleted", of: "workforce") == 1
             }
-            #expect(try await installation.tool("providers", "resume", "workforce").code == 0)
+            #expect(try await installation.run("providers", "resume", "workforce").code == 0)
             let requests = try await workforce.requests(2)
             try await installation.settled(3)
             #expect(requests.map(\.method) == ["PUT", "DELETE"])

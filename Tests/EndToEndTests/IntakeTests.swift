@@ -1,5 +1,6 @@
 import Delivery
 import EventModel
+import Installations
 import TargetServers
 import Testing
 

@@ -1,6 +1,8 @@
 import Delivery
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `When the directory is away` {
@@ -102,7 +104,7 @@ extension `End to end` {
             try installation.post(Event(password: "captured secret"))
             try installation.post(Event())
             try await eventually("it is skipped") { try installation.counter("skipped:not-captured") == 1 }
-            let report = try await installation.tool(
+            let report = try await installation.run(
                 "explain", "--instance", "prod", "--realm", "corp", "u1", "--json")
             #expect(report.output.contains("notCapturedSince"))
             try directory.start()
@@ -142,7 +144,7 @@ extension `End to end` {
             }
             #expect(waiting.attempt == 1)
             try directory.apply(OpenLDAP.account("u1"))
-            #expect(try await installation.tool("queue", "retry", "\(waiting.id)").code == 0)
+            #expect(try await installation.run("queue", "retry", "\(waiting.id)").code == 0)
             try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "early secret") == 0)
         }

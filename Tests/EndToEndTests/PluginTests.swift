@@ -1,8 +1,9 @@
 import Delivery
 import Glibc
-import PluginHarness
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `Plugins and providers` {
@@ -37,12 +38,12 @@ extension `End to end` {
             try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
 
-            let list = try await installation.tool("plugins", "list")
+            let list = try await installation.run("plugins", "list")
             #expect(list.code == 1)
             #expect(list.output.contains("LDAPPassword"))
             #expect(list.errors.contains("libOpen.so") && list.errors.contains("libLink.so"))
             #expect(!list.errors.contains("libPlain.so"), "other libraries may lie there")
-            let check = try await installation.tool("check")
+            let check = try await installation.run("check")
             #expect(check.code == 1)
             #expect(check.output.contains("provider ldap: fine"))
             for plugin in bad { #expect(check.errors.contains("provider \(plugin.lowercased()): error: ")) }
@@ -99,7 +100,7 @@ extension `End to end` {
             try installation.add(
                 provider: "ldap", plugin: "LDAPPassword", "user_types: [employee]", "settings:",
                 "  url: http://directory.example", "  bind_dn: cn=sync")
-            let check = try await installation.tool("check", "--offline")
+            let check = try await installation.run("check", "--offline")
             #expect(check.code == 2)
             #expect(check.output.isEmpty)
             for place in [
@@ -108,7 +109,7 @@ extension `End to end` {
             ] {
                 #expect(check.errors.contains(place), "\(place) in \(check.errors)")
             }
-            let serve = try await installation.tool("serve")
+            let serve = try await installation.run("serve")
             #expect(serve.code == 2)
             #expect(serve.errors.contains("retries"))
             #expect(!serve.errors.contains("listening"))
@@ -117,17 +118,17 @@ extension `End to end` {
         @Test func `settings that are fine are told so, and a target that is not is named`() async throws {
             let directory = try OpenLDAP()
             let installation = try Installation(directory)
-            let fine = try await installation.tool("check")
+            let fine = try await installation.run("check")
             #expect(fine.code == 0, "\(fine)")
             #expect(fine.output.contains("provider ldap: fine"))
             try installation.folder.write("secrets/ldap", "not the password")
-            let wrong = try await installation.tool("check")
+            let wrong = try await installation.run("check")
             #expect(wrong.code == 1)
             #expect(wrong.output.contains("provider ldap: misconfigured"))
             #expect(wrong.output.contains("invalidCredentials"))
             #expect(!wrong.output.contains("not the password"))
             directory.stop()
-            let away = try await installation.tool("check")
+            let away = try await installation.run("check")
             #expect(away.code == 1)
             #expect(away.output.contains("provider ldap: retry"))
         }

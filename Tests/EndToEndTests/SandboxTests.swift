@@ -1,4 +1,5 @@
 import Delivery
+import Installations
 import TargetServers
 import Testing
 
@@ -21,7 +22,7 @@ extension `End to end` {
                 #expect(Set(status.layers ?? []).isSuperset(of: ["seccomp"]), "\(status.layers ?? [])")
                 #expect(status.layers?.contains { $0.contains("landlock") } == true, "\(status.layers ?? [])")
             }
-            let list = try await installation.tool("providers", "list")
+            let list = try await installation.run("providers", "list")
             #expect(list.output.contains("landlock \(abi)"))
         }
     }

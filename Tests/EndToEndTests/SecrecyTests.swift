@@ -1,9 +1,11 @@
 import Delivery
 import EventModel
 import Glibc
+import Installations
 import Journal
 import TargetServers
 import Testing
+import Workbench
 
 /// A password that appears nowhere by chance, and whose forms differ: quotes and a backslash that JSON escapes, letters
 /// beyond ASCII, a tail that is plain.
@@ -35,15 +37,15 @@ extension `End to end` {
             #expect(places.count > 8)
             #expect(try places.holding(canary) == [], "while it waits")
             let lists = [
-                try await installation.tool("queue", "list"), try await installation.tool("queue", "list", "--json"),
-                try await installation.tool("explain", "--instance", "prod", "--realm", "corp", "u1"),
+                try await installation.run("queue", "list"), try await installation.run("queue", "list", "--json"),
+                try await installation.run("explain", "--instance", "prod", "--realm", "corp", "u1"),
             ]
             #expect(lists.allSatisfy { !Forms(of: canary).appear(in: Array(($0.output + $0.errors).utf8)) })
 
             try directory.start()
             workforce.always(.answer(204))
             let dead = try await installation.deadLetter()
-            #expect(try await installation.tool("queue", "retry", "\(dead.id)").code == 0)
+            #expect(try await installation.run("queue", "retry", "\(dead.id)").code == 0)
             try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: canary) == 0)
             #expect(try Places(of: installation).holding(canary) == [], "after it was delivered")

@@ -1,7 +1,9 @@
 import Delivery
 import Glibc
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 extension `End to end` {
     @Suite struct `Who may post, and through which door` {
@@ -53,7 +55,7 @@ extension `End to end` {
         @Test(arguments: ["0.0.0.0:0", "[::]:0", "192.0.2.1:8620"])
         func `an address that others reach needs a certificate`(address: String) async throws {
             let installation = try Installation(intake: "listen: \"\(address)\"")
-            let serve = try await installation.tool("serve")
+            let serve = try await installation.run("serve")
             #expect(serve.code == 2)
             #expect(serve.errors.contains("runtime-sync.yaml:2:"))
             #expect(serve.errors.contains("intake.listen"))

@@ -1,5 +1,6 @@
 import EventModel
 import Testing
+import Workbench
 
 struct RetryPolicyTests {
     /// The table of the documentation, with its far edge.

@@ -1,5 +1,6 @@
 import EventModel
 import Testing
+import Workbench
 
 struct EnvelopeReaderTests {
     static let example = #"""

@@ -1,5 +1,6 @@
 import EventModel
 import Testing
+import Workbench
 
 struct LaneTableTests {
     let start = Timestamp(milliseconds: 1_000)
@@ -232,19 +233,6 @@ struct LaneTableTests {
         }
         #expect(open.isEmpty)
         #expect(table.waitingCount == 0)
-    }
-}
-
-/// A small generator whose seed is the test's argument (SplitMix64, Steele et al. 2014).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }
 

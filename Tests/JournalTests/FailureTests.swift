@@ -3,11 +3,12 @@ import Glibc
 import Journal
 import Synchronization
 import Testing
+import Workbench
 
 struct FailureTests {
     @Test(arguments: [3, 40, 200])
     func `whatever was acknowledged is there after kill -9`(milliseconds: Int) async throws {
-        let folder = try TemporaryFolder()
+        let folder = try Folder()
         let path = folder.path
         await #expect(processExitsWith: .signal(SIGKILL)) {
             [path = path as String, milliseconds = milliseconds as Int] in
@@ -54,7 +55,7 @@ struct FailureTests {
     }
 
     @Test func `a failed write kills the journal: nothing is acknowledged, nothing tried again`() async throws {
-        let folder = try TemporaryFolder()
+        let folder = try Folder()
         let path = folder.path
         // A file-size limit is the one way to make a real write(2) fail in the middle of a file.
         await #expect(processExitsWith: .success) { [path = path as String] in
@@ -87,7 +88,7 @@ struct FailureTests {
     }
 
     @Test func `more events than are allowed are refused, until old ones have ended`() throws {
-        let folder = try TemporaryFolder()
+        let folder = try Folder()
         var limits = JournalLimits()
         limits.events = 2
         for isSecond in [false, true] {
@@ -110,7 +111,7 @@ struct FailureTests {
 
     @Test(.enabled(if: geteuid() == 0, "only root can mount a small disk"))
     func `a full disk refuses events, keeps changes, and goes on when there is room`() throws {
-        let folder = try TemporaryFolder()
+        let folder = try Folder()
         let path = folder.path
         try #require(mount("tmpfs", path, "tmpfs", 0, "size=2m,mode=700") == 0)
         defer { umount2(path, 0) }

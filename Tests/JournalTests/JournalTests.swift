@@ -2,13 +2,14 @@ import EventModel
 import Glibc
 import Journal
 import Testing
+import Workbench
 
 struct JournalTests {
-    private let folder: TemporaryFolder
+    private let folder: Folder
     private let listener = Listener()
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try Folder()
     }
 
     @Test func `an event comes back as it was, also after a restart`() throws {

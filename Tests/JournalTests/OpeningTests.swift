@@ -2,12 +2,13 @@ import GRDB
 import Glibc
 import Journal
 import Testing
+import Workbench
 
 struct OpeningTests {
-    private let folder: TemporaryFolder
+    private let folder: Folder
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try Folder()
     }
 
     @Test func `a second opener is refused and told who has it`() throws {

@@ -2,13 +2,14 @@ import EventModel
 import GRDB
 import Journal
 import Testing
+import Workbench
 
 struct TablesTests {
-    private let folder: TemporaryFolder
+    private let folder: Folder
     private let journal: Journal
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try Folder()
         journal = try Journal(folder: folder.path)
         journal.start(Listener())
     }

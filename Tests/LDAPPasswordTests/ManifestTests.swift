@@ -1,6 +1,7 @@
 internal import PluginHarness
 internal import RuntimeSyncPlugin
 internal import Testing
+internal import Workbench
 
 @testable internal import LDAPDecisions
 

@@ -1,6 +1,7 @@
 internal import CRuntimeSync
 internal import Glibc
 internal import Synchronization
+internal import Workbench
 
 /// A plugin loaded into the test's own process, with the test in the place of the daemon.
 ///

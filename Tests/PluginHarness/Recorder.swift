@@ -1,6 +1,6 @@
 internal import CRuntimeSync
 internal import Glibc
-internal import Synchronization
+internal import Workbench
 
 /// How a request ended; the numbers of `rts_outcome`.
 public enum RequestOutcome: UInt32, Sendable {
@@ -36,27 +36,25 @@ public struct LogLine: Sendable, Equatable {
 
 /// The daemon's end of the contract: keeps what the plugin says and wakes who waits for it.
 final class Recorder: Sendable {
-    struct Record {
+    struct Record: Sendable {
         var open: Set<UInt64> = []
         var completions: [UInt64: Completion] = [:]
         var strays: [UInt64] = []
         var logs: [LogLine] = []
         var metrics: [String: Int64] = [:]
-        fileprivate var waiting: [Int: @Sendable (Record) -> Bool] = [:]
-        fileprivate var lastTicket = 0
     }
 
-    private let record = Mutex(Record())
+    private let record = Watched(Record())
 
-    var snapshot: Record { record.withLock { $0 } }
+    var snapshot: Record { record.value }
 
     func expect(_ id: UInt64) {
-        change { $0.open.insert(id) }
+        record.change { $0.open.insert(id) }
     }
 
     /// Ends request `id`; `false` if there is no such request.
     func complete(_ id: UInt64, _ completion: Completion) -> Bool {
-        change { record in
+        record.change { record in
             guard record.open.remove(id) != nil else {
                 record.strays.append(id)
                 return false
@@ -67,64 +65,18 @@ final class Recorder: Sendable {
     }
 
     func log(_ line: LogLine) {
-        change { $0.logs.append(line) }
+        record.change { $0.logs.append(line) }
     }
 
     func count(_ name: String, _ delta: Int64) {
-        change { $0.metrics[name, default: 0] += delta }
+        record.change { $0.metrics[name, default: 0] += delta }
     }
 
     /// Waits until `look` finds something; `nil` after `limit`.
     func first<T: Sendable>(
         within limit: Duration, _ look: @escaping @Sendable (Record) -> T?
     ) async -> T? {
-        await withTaskGroup(of: T?.self) { group in
-            group.addTask { await self.next(look) }
-            group.addTask {
-                try? await Task.sleep(for: limit)
-                return nil
-            }
-            let found = await group.next() ?? nil
-            group.cancelAll()
-            return found
-        }
-    }
-
-    private func next<T: Sendable>(_ look: @escaping @Sendable (Record) -> T?) async -> T? {
-        let ticket = record.withLock { record in
-            record.lastTicket += 1
-            return record.lastTicket
-        }
-        return await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<T?, Never>) in
-                record.withLock { record in
-                    if let found = look(record) {
-                        continuation.resume(returning: found)
-                    } else if Task.isCancelled {
-                        continuation.resume(returning: nil)
-                    } else {
-                        // Called with every change, and once with an empty record when the wait is over.
-                        record.waiting[ticket] = { record in
-                            let found = look(record)
-                            guard found != nil || record.lastTicket == 0 else { return false }
-                            continuation.resume(returning: found)
-                            return true
-                        }
-                    }
-                }
-            }
-        } onCancel: {
-            record.withLock { record in _ = record.waiting.removeValue(forKey: ticket)?(Record()) }
-        }
-    }
-
-    @discardableResult
-    private func change<R>(_ body: (inout sending Record) -> sending R) -> sending R {
-        record.withLock { record in
-            let result = body(&record)
-            for (ticket, isDone) in record.waiting where isDone(record) { record.waiting[ticket] = nil }
-            return result
-        }
+        await record.first(within: limit, look)
     }
 
     /// The table that the plugin calls. It and this recorder live as long as the process, as the contract says: a

@@ -1,6 +1,6 @@
-internal import PluginHarness
 internal import TargetServers
 internal import Testing
+internal import Workbench
 
 /// The README is a program: what it tells to type is typed here.
 @Suite struct `The README` {

@@ -1,7 +1,9 @@
 import EventModel
 import Glibc
+import Installations
 import TargetServers
 import Testing
+import Workbench
 
 @Suite struct `A command` {
     @Test func `has an exit code that says what is wrong`() async throws {
@@ -15,12 +17,12 @@ import Testing
         #expect(absent.code == 1)
         let lines = absent.lines.filter { !$0.contains("warning") && !$0.hasPrefix("  hint") }
         #expect(lines.count == 1)
-        #expect(lines.first?.hasPrefix("runtime-sync: error: no daemon answers on \(place.socket)") == true)
+        #expect(lines.first?.hasPrefix("runtime-sync: error: no daemon answers on \(place.control)") == true)
     }
 
     @Test func `check tells everything that is wrong at once`() async throws {
         let place = try Installation(
-            more: "retry: {initial: soon}\n",
+            listen: "127.0.0.1:0", retry: "initial: soon",
             provider: Installation.unreachable.replacing("ldap://127.0.0.1:1", with: "http://127.0.0.1:1"))
         try place.folder.write("secrets/kc", "whsec_not!base64!not!base64!")
         try place.folder.write("providers/other.yaml", "plugin: Missing\n")
@@ -29,7 +31,7 @@ import Testing
         for words in [
             "error: retry.initial is not a duration", "providers/ldap.yaml:5:8: error: settings.url",
             "source kc: error: the secret of source kc: file \(place.path)/secrets/kc is not Base64",
-            "provider other: error: no libMissing.so in \(Program.folder)",
+            "provider other: error: no libMissing.so in \(Products.folder)",
         ] {
             #expect(outcome.errors.contains(words), "\(outcome.errors)")
         }
@@ -37,7 +39,7 @@ import Testing
     }
 
     @Test func `check asks each provider that is on, and names the others`() async throws {
-        let place = try Installation(provider: Installation.unreachable)
+        let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
         try place.folder.write("providers/off.yaml", "enabled: false\n" + Installation.unreachable)
         let outcome = try await place.run("check")
         #expect(outcome.code == 1)
@@ -54,7 +56,7 @@ import Testing
     }
 
     @Test func `send signs an event, and its password comes by stdin`() async throws {
-        let place = try Installation(provider: Installation.unreachable)
+        let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
         let file = try place.folder.write(
             "event.json",
             #"""
@@ -120,7 +122,8 @@ import Testing
     @Test func `send trusts the authority it is given, and no other`() async throws {
         let authority = try CertificateAuthority()
         let server = try authority.issue("server")
-        let place = try Installation(intake: ", tls: {certificate: \(server.certificate), key: \(server.key)}")
+        let place = try Installation(
+            listen: "127.0.0.1:0", tls: "certificate: \(server.certificate), key: \(server.key)")
         let file = try place.folder.write(
             "event.json", #"{"kind": "login.succeeded", "source": {"realm": "corp"}}"#)
         try await place.serving { _ in

@@ -1,18 +1,19 @@
 import Glibc
-import TargetServers
+import Installations
 import Testing
+import Workbench
 
 @Suite struct `The daemon` {
     @Test func `stops in order when it is asked to`() async throws {
         let place = try Installation()
         let outcome = try await place.serving { _ in
             var status = stat()
-            #expect(stat(place.socket, &status) == 0 && status.st_mode & 0o777 == 0o600)
+            #expect(stat(place.control, &status) == 0 && status.st_mode & 0o777 == 0o600)
             #expect(stat("\(place.path)/journal.key", &status) == 0 && status.st_mode & 0o777 == 0o600)
         }
         #expect(outcome.code == 0)
         #expect(outcome.lines.last?.hasSuffix("notice runtime-sync: stopped") == true)
-        #expect(access(place.socket, F_OK) != 0)
+        #expect(access(place.control, F_OK) != 0)
     }
 
     @Test(.enabled(if: geteuid() == 0, "only root may look at a process that forbids dumps"))
@@ -82,10 +83,10 @@ import Testing
         try place.folder.write("control.sock", "no socket")
         try await failsToStart(place, code: 1) { "\(error)unix:\($0)/control.sock cannot be listened on" }
 
-        place = try Installation(intake: ", tls: {certificate: secrets/ldap, key: secrets/ldap}")
+        place = try Installation(listen: "127.0.0.1:0", tls: "certificate: secrets/ldap, key: secrets/ldap")
         try await failsToStart(place, code: 1) { "\(error)\($0)/secrets/ldap holds no certificate in PEM" }
 
-        let (busy, port) = try listener()
+        let (busy, port) = try Loopback.listener()
         place = try Installation(listen: "127.0.0.1:\(port)")
         try await failsToStart(place, code: 1) { _ in "\(error)127.0.0.1:\(port) cannot be listened on: " }
         close(busy)
@@ -116,21 +117,5 @@ import Testing
                 #expect(outcome.errors == "\(path): error: cannot be read: \(words)\n")
             }
         }
-    }
-
-    private func listener() throws -> (descriptor: Int32, port: UInt16) {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let isListening = withUnsafeMutableBytes(of: &address) { bytes in
-            bytes.withMemoryRebound(to: sockaddr.self) {
-                bind(descriptor, $0.baseAddress, size) == 0 && listen(descriptor, 1) == 0
-                    && getsockname(descriptor, $0.baseAddress, &size) == 0
-            }
-        }
-        try #require(isListening)
-        return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 }

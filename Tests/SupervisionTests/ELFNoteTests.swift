@@ -1,4 +1,5 @@
 import Testing
+import Workbench
 
 @testable import Supervision
 
@@ -70,7 +71,7 @@ import Testing
 
     @Test func `no damage makes the reader trip`() {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix(state: seed)
         let good = elf([
             note("GNU", type: 3, "build id"), note("RuntimeSync", type: 1, #"{"name":"X"}"#) + note("GNU", type: 1, ""),
         ])

@@ -1,3 +1,5 @@
+public import Workbench
+
 /// A certificate authority for one test, made by the `openssl` program in a folder of its own that goes with it.
 public final class CertificateAuthority: Sendable {
     /// The authority's own certificate: the path of a PEM file.

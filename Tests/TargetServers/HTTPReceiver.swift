@@ -1,4 +1,5 @@
 internal import Glibc
+public import Workbench
 
 /// A target that takes HTTP/1.1 requests, remembers them, and answers as it is told, badly if need be. For faults that a
 /// real server cannot be brought to show; where one can, use ``Nginx``.

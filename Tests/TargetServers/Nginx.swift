@@ -1,4 +1,5 @@
 internal import Glibc
+public import Workbench
 
 /// A real HTTP server, for http and https, on two free ports of 127.0.0.1.
 ///

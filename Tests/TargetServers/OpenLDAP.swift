@@ -1,6 +1,7 @@
 internal import CLDAP
 internal import Glibc
 internal import Synchronization
+public import Workbench
 
 /// A real OpenLDAP server (`slapd`, Debian package `slapd`) with a small directory, on ports of its own:
 ///

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Synchronization
+public import Workbench
 
 /// Stands between a client and a server on this machine, and does what networks do at the worst moment: it lets
 /// requests through and keeps the answers, reads nothing, or cuts every connection.

@@ -2,6 +2,7 @@ import CWorkerProtocol
 import EventModel
 import NIOCore
 import Testing
+import Workbench
 import WorkerProtocol
 
 @Suite struct FrameReaderTests {
@@ -79,7 +80,7 @@ import WorkerProtocol
 
     @Test func `a damaged stream ends in frames and at most one violation, however it is cut`() {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix(state: seed)
         let good = Array(Self.oneOfEach.readableBytesView)
         var refused = 0
         for round in 0..<3_000 {

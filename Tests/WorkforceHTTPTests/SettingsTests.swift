@@ -1,6 +1,7 @@
 import PluginHarness
 import RuntimeSyncPlugin
 import Testing
+import Workbench
 import WorkforceRequests
 
 private func settings(_ json: String, files: Set<String> = []) throws -> WorkforceSettings {

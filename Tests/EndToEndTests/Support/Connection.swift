@@ -1,6 +1,6 @@
 internal import EventModel
 internal import Glibc
-internal import TargetServers
+internal import Workbench
 
 /// A connection to a daemon that says exactly what the test wants, byte for byte, and reads the answers.
 final class Connection {

@@ -80,9 +80,14 @@ struct Signer: Sendable {
     let text: String
     private let signature: WebhookSignature
 
+    /// With a new secret.
     init() throws {
-        let bytes = (0..<32).map { _ in UInt8.random(in: .min ... .max) }
-        text = "whsec_" + Base64Text.encode(bytes)
+        try self.init("whsec_" + Base64Text.encode((0..<32).map { _ in UInt8.random(in: .min ... .max) }))
+    }
+
+    /// With a secret as a file holds it.
+    init(_ text: String) throws {
+        self.text = text
         signature = WebhookSignature(
             current: try Array(text.utf8).withUnsafeBytes { try WebhookSecret(parsing: $0) })
     }

@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// Runs `body` on a thread of its own, for work that blocks.
-func onOwnThread(_ body: @escaping @Sendable () -> Void) {
+package func onOwnThread(_ body: @escaping @Sendable () -> Void) {
     final class Work {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }

@@ -1,20 +1,7 @@
 internal import Glibc
+public import Workbench
 
-/// What the build put beside the running test bundle.
-public enum Products: Sendable {
-    /// The folder of the running executable: SwiftPM puts every product of one build there.
-    public static var folder: String {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let path = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-        return String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-    }
-
-    /// The path of a dynamic library product.
-    public static func library(_ product: String) -> String {
-        "\(folder)/lib\(product).so"
-    }
-
+extension Products {
     /// The manifest in the library at `path`: the JSON of its `RuntimeSync` note.
     ///
     /// This finds the note by its header's bytes, not by the section table; the daemon's own reader does it properly.

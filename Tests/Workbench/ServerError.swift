@@ -4,12 +4,12 @@ internal import Glibc
 public struct ServerError: Error, CustomStringConvertible {
     public let description: String
 
-    init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 
     /// A system call that failed, or the path it was about, with the reason in `errno`.
-    init(call: String) {
+    package init(call: String) {
         description = "\(call): \(String(cString: strerror(errno)))"
     }
 }

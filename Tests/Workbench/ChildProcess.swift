@@ -109,7 +109,7 @@ public final class ChildProcess: Sendable {
     }
 
     /// Waits until SIGSTOP has taken effect, on every thread.
-    func waitUntilStopped() {
+    package func waitUntilStopped() {
         waitAndLeave(WEXITED | WSTOPPED)
     }
 

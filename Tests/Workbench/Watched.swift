@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// A value that threads change and tests wait for, with a limit and without looking again and again.
-final class Watched<Value: Sendable>: Sendable {
+public final class Watched<Value: Sendable>: Sendable {
     private struct Guarded {
         var value: Value
         /// Called with every change until it returns true; with `nil` once the wait is over.
@@ -11,14 +11,16 @@ final class Watched<Value: Sendable>: Sendable {
 
     private let guarded: Mutex<Guarded>
 
-    init(_ value: Value) {
+    public init(_ value: Value) {
         guarded = Mutex(Guarded(value: value))
     }
 
-    var value: Value { guarded.withLock { $0.value } }
+    /// What it is now.
+    public var value: Value { guarded.withLock { $0.value } }
 
+    /// Changes it, and wakes who waits for that.
     @discardableResult
-    func change<R: Sendable>(_ body: (inout Value) -> R) -> R {
+    public func change<R: Sendable>(_ body: (inout Value) -> R) -> R {
         guarded.withLock { guarded in
             let result = body(&guarded.value)
             for (ticket, isDone) in guarded.waiting where isDone(guarded.value) { guarded.waiting[ticket] = nil }
@@ -27,7 +29,7 @@ final class Watched<Value: Sendable>: Sendable {
     }
 
     /// Waits until `look` finds something; `nil` after `limit`.
-    func first<T: Sendable>(within limit: Duration, _ look: @escaping @Sendable (Value) -> T?) async -> T? {
+    public func first<T: Sendable>(within limit: Duration, _ look: @escaping @Sendable (Value) -> T?) async -> T? {
         await withTaskGroup(of: T?.self) { group in
             group.addTask { await self.next(look) }
             group.addTask {

@@ -16,6 +16,20 @@ public final class Folder: Sendable {
         _ = try? ChildProcess.run(["/bin/rm", "-rf", "--", path])
     }
 
+    /// What lies in it.
+    public var names: [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
     /// Makes a folder in it and returns the folder's path.
     @discardableResult
     public func makeFolder(_ name: String) throws(ServerError) -> String {

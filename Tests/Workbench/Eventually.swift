@@ -1,8 +1,8 @@
 /// Why a test cannot go on.
-struct Failure: Error, CustomStringConvertible {
-    var description: String
+public struct Failure: Error, CustomStringConvertible {
+    public let description: String
 
-    init(_ description: String) {
+    public init(_ description: String) {
         self.description = description
     }
 }
@@ -10,7 +10,7 @@ struct Failure: Error, CustomStringConvertible {
 /// Looks again and again until there is something to see, and fails after `limit`.
 ///
 /// - Parameter what: what is waited for, for the failure.
-func eventually<Seen>(
+public func eventually<Seen>(
     _ what: @autoclosure () -> String, within limit: Duration = .seconds(30), _ look: () async throws -> Seen?
 ) async throws -> Seen {
     let end = ContinuousClock.now + limit
@@ -22,7 +22,7 @@ func eventually<Seen>(
 }
 
 /// Waits until a condition holds.
-func eventually(
+public func eventually(
     _ what: @autoclosure () -> String, within limit: Duration = .seconds(30), _ holds: () async throws -> Bool
 ) async throws {
     _ = try await eventually(what(), within: limit) { try await holds() ? true : nil }

@@ -17,7 +17,7 @@ public enum Loopback: Sendable {
     }
 
     /// Takes a port of the kernel's choice and listens on it, or only keeps others from it. The caller closes the socket.
-    static func listener(listens: Bool = true) throws(ServerError) -> (descriptor: Int32, port: UInt16) {
+    package static func listener(listens: Bool = true) throws(ServerError) -> (descriptor: Int32, port: UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ServerError(call: "socket") }
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
