@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 /* -- Sending ---------------------------------------------------------------------------------------------------- */
@@ -27,6 +29,12 @@ static bytes leaving; /* frames that the writer writes, without the lock */
 static size_t left;   /* of `leaving`, how many bytes have been written */
 static int someone_writes;
 static _Thread_local int is_main_thread;
+
+/* Of the frames in `pending`, how many wait for company. */
+static uint32_t gathered;
+static uint64_t departures; /* how often `pending` has left */
+static pthread_cond_t someone_gathers = PTHREAD_COND_INITIALIZER;
+#define LONGEST_WAIT_NS 2000000
 
 static uint8_t *extended(bytes *buffer, size_t more) {
     if (buffer->capacity - buffer->size < more) {
@@ -72,6 +80,8 @@ static int take_pending(void) {
     leaving = pending;
     pending = empty;
     left = 0;
+    gathered = 0;
+    departures++;
     pthread_cond_broadcast(&less_to_write);
     return leaving.size > 0;
 }
@@ -100,11 +110,9 @@ static void stop_writing(void) {
     pthread_cond_broadcast(&less_to_write);
 }
 
-void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
-    const frame_content nothing = {.numbers = NULL};
-    pthread_mutex_lock(&lock);
-    put_frame(&pending, type, id, content ? content : &nothing);
-    while (!is_main_thread && (!someone_writes || pending.size > ENOUGH_UNREAD)) {
+/* Not for the main thread: it may wait. The caller has the lock. */
+static void write_or_wait(void) {
+    while (!someone_writes || pending.size > ENOUGH_UNREAD) {
         if (someone_writes) {
             pthread_cond_wait(&less_to_write, &lock);
             continue;
@@ -112,9 +120,59 @@ void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
         someone_writes = 1;
         (void)write_pending(0);
         stop_writing();
-        break;
+        return;
+    }
+}
+
+void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
+    const frame_content nothing = {.numbers = NULL};
+    pthread_mutex_lock(&lock);
+    put_frame(&pending, type, id, content ? content : &nothing);
+    if (!is_main_thread) write_or_wait();
+    pthread_mutex_unlock(&lock);
+}
+
+void frames_gather(rtw_type type, uint64_t id, const frame_content *content, uint32_t to_come) {
+    pthread_mutex_lock(&lock);
+    put_frame(&pending, type, id, content);
+    gathered++;
+    if (!is_main_thread) {
+        if (gathered >= to_come / 3 || pending.size > WORTH_KEEPING) {
+            write_or_wait();
+        } else if (gathered == 1) {
+            pthread_cond_signal(&someone_gathers);
+        }
     }
     pthread_mutex_unlock(&lock);
+}
+
+/* Sends what has waited long enough for company that did not come. A thread of its own; asleep while nothing waits. */
+static void *send_late(void *unused) {
+    const struct timespec longest = {.tv_nsec = LONGEST_WAIT_NS};
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        while (gathered == 0) pthread_cond_wait(&someone_gathers, &lock);
+        uint64_t departure = departures;
+        pthread_mutex_unlock(&lock);
+        nanosleep(&longest, NULL);
+        pthread_mutex_lock(&lock);
+        if (gathered > 0 && departures == departure) write_or_wait();
+    }
+    return unused;
+}
+
+static void start_sending_late(void) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64u << 10);
+    if (pthread_create(&thread, &attributes, send_late, NULL) != 0) abort();
+    pthread_detach(thread);
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /*
@@ -226,6 +284,7 @@ static void receive(void) {
 
 _Noreturn void frames_run(void (*handle)(const rtw_frame *header, const uint8_t *payload)) {
     is_main_thread = 1;
+    start_sending_late();
     for (;;) {
         await_input();
         receive();

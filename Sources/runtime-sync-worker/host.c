@@ -57,11 +57,12 @@ static rts_completion understood(const rts_completion *said) {
 
 static int32_t complete(void *context, uint64_t id, const rts_completion *completion) {
     (void)context;
-    if (!completion || requests_end(id) != 0) return -1;
+    uint32_t others;
+    if (!completion || requests_end(id, &others) != 0) return -1;
     rts_completion answer = understood(completion);
     const uint32_t numbers[] = {answer.outcome, answer.retry_after_ms};
     const rts_bytes texts[] = {shortened(answer.detail, DETAIL_MAX), answer.account, answer.record};
-    frames_send(RTW_DONE, id, &(frame_content){numbers, 2, texts, 3});
+    frames_gather(RTW_DONE, id, &(frame_content){numbers, 2, texts, 3}, others);
     return 0;
 }
 

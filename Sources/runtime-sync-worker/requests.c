@@ -59,7 +59,7 @@ int requests_begin(uint64_t id) {
     return result;
 }
 
-int requests_end(uint64_t id) {
+int requests_end(uint64_t id, uint32_t *others) {
     int result = -1;
     pthread_mutex_lock(&lock);
     if (id != 0 && count > 0) {
@@ -67,6 +67,7 @@ int requests_end(uint64_t id) {
         if (places[place] == id) {
             vacate(place);
             count--;
+            *others = count;
             result = 0;
         }
     }
