@@ -9,10 +9,10 @@ demo: packages
 	@.build/debug/demo
 
 # Builds and runs every test, against the real servers. One after the other: many wait for a real process, and on two
-# cores those would hold up the ones that measure a deadline.
+# cores those would hold up the ones that measure a deadline. What failed is listed at the end.
 test: packages
 	swift build --build-tests
-	swift test --skip-build --disable-xctest --no-parallel
+	@.ci/test swift test --skip-build --disable-xctest --no-parallel
 
 # How the code is written: .swift-format.
 lint:

@@ -245,7 +245,8 @@ let package = Package(
             name: "RuntimeSyncTests", dependencies: ["EventModel", "Installations", "TargetServers", "Workbench"],
             swiftSettings: strict),
         .testTarget(
-            name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol"], swiftSettings: strict),
+            name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol", "Workbench"],
+            swiftSettings: strict),
         .testTarget(
             name: "SupervisionTests",
             dependencies: [

@@ -191,6 +191,33 @@ extension `End to end` {
             }
         }
 
+        @Test func `a name that the directory takes for none is that user's trouble alone`() async throws {
+            let domain = """
+                dn: dc=zoe,ou=people,dc=example,dc=org
+                objectClass: inetOrgPerson
+                objectClass: dcObject
+                cn: Zoe
+                sn: Zoe
+                dc: zoe
+                userPassword: before
+
+
+                """
+            let directory = try OpenLDAP(entries: domain)
+            let installation = try Installation()
+            // `dc` takes ASCII only: what is a name to us (RFC 4514) is an invalid one to the directory.
+            try installation.add(directory, account: #"account_dn: "dc={{externalId}},ou=people,dc=example,dc=org""#)
+            try await installation.start()
+            try installation.post(Event(of: "zoë", password: "one secret"))
+            let dead = try await installation.deadLetter()
+            #expect(dead.reason == "refused" && dead.attempt == 1, "\(dead)")
+            #expect(dead.detail?.contains("invalidDNSyntax (34)") == true, "\(dead)")
+            try installation.post(Event(of: "zoe", password: "two secrets"))
+            try await installation.settled(2)
+            #expect(directory.bind("dc=zoe,ou=people,dc=example,dc=org", password: "two secrets") == 0)
+            #expect(try installation.queue().map(\.id) == [dead.id])
+        }
+
         @Test func `an external id is data, whatever stands in it`() async throws {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1") + OpenLDAP.account("u2"))
             let installation = try Installation(directory)

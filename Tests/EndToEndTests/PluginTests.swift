@@ -49,6 +49,30 @@ extension `End to end` {
             for plugin in bad { #expect(check.errors.contains("provider \(plugin.lowercased()): error: ")) }
         }
 
+        @Test func `a plugin that the daemon may not read is named and skipped, and the others start`() async throws {
+            let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
+            let house = try PluginHouse()
+            try house.copy("LDAPPassword")
+            try house.copy("Puppet", mode: 0o000)
+            let installation = try Installation(directory, plugins: house.setting)
+            try installation.add(provider: "puppet", plugin: "Puppet", "user_types: [employee]")
+            try await installation.start(by: Program.withoutRootsRights)
+            let skipped = installation.log.split(separator: "\n").filter { $0.contains("provider skipped") }
+            #expect(skipped.count == 1)
+            for words in ["provider=puppet ", "\(house.folder.path)/libPuppet.so", "Permission denied"] {
+                #expect(skipped.first?.contains(words) == true, "\(words): \(skipped)")
+            }
+            #expect(try installation.providers().map(\.report.name) == ["ldap"])
+            try installation.post(Event(password: "one secret"))
+            try await installation.settled(1)
+            #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
+
+            let list = try await installation.run("plugins", "list", by: Program.withoutRootsRights)
+            #expect(list.code == 1)
+            #expect(list.output.contains("LDAPPassword"))
+            #expect(list.errors.contains("libPuppet.so") && list.errors.contains("Permission denied"), "\(list)")
+        }
+
         @Test func `a plugin that will not start holds back itself alone`() async throws {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
             let house = try PluginHouse()

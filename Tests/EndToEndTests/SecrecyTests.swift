@@ -152,7 +152,10 @@ private struct Places {
 
     init(of installation: Installation) throws {
         for file in try Bytes.files(below: installation.folder.path) {
-            contents.append((file, try Bytes.read(file)))
+            let bytes = try? Bytes.read(file)
+            // What has gone meanwhile shows nothing.
+            guard bytes != nil || access(file, F_OK) == 0 else { continue }
+            contents.append((file, try bytes ?? Bytes.read(file)))
         }
         let workers = try installation.providers().compactMap(\.pid)
         for pid in [installation.daemon?.pid ?? 0] + workers {

@@ -89,5 +89,59 @@ extension `End to end` {
             try two.send(wary.kc.request(Event(password: "signed secret").bytes))
             #expect(try two.answer().status == 202)
         }
+
+        @Test(.enabled(if: geteuid() == 0, "only root can become somebody else"), arguments: [true, false])
+        func `on a Unix socket another user is who the kernel says, whatever he says himself`(
+            onTheList: Bool
+        ) async throws {
+            let nobody: uid_t = 65_534
+            let workforce = try HTTPReceiver()
+            let place = try Folder()
+            chmod(place.path, 0o755)
+            let socket = "\(place.path)/in.sock"
+            let installation = try Installation(
+                intake: #"listen: "unix:\#(socket)""#,
+                sources: [
+                    #"{name: local, instance: prod, realms: [corp], kinds: ["*"], may_carry_password: true, "#
+                        + "unsigned_peer_uids: [\(onTheList ? nobody : nobody - 1)]}"
+                ])
+            try installation.add(workforce)
+            try await installation.start()
+
+            func post(_ event: Event) throws -> String {
+                try ChildProcess.run(
+                    [
+                        "/usr/bin/setpriv", "--reuid=\(nobody)", "--regid=\(nobody)", "--clear-groups", "--",
+                        "/usr/bin/curl", "--silent", "--unix-socket", socket, "--header",
+                        "Content-Type: application/json", "--data-binary", "@-", "--write-out", " %{http_code}",
+                        "http://intake/v1/events",
+                    ],
+                    input: event.bytes)
+            }
+            let answer = try post(Event(password: "local secret"))
+            #expect(answer.hasSuffix(onTheList ? " 202" : " 401"), "\(answer)")
+            #expect(!answer.contains("secret"))
+            if onTheList {
+                #expect(try await workforce.requests(1).first?.text.contains("local secret") == true)
+            }
+            // Root is somebody else here as well.
+            let connection = try Connection(socket: socket)
+            try connection.send(Signer.unsigned(Event(password: "root's secret").bytes))
+            #expect(try connection.answer().status == 401)
+            #expect(workforce.requests.count == (onTheList ? 1 : 0))
+        }
+
+        @Test(.enabled(if: geteuid() == 0, "only root can become somebody else"))
+        func `a Unix socket that is for one user hangs up on another`() async throws {
+            let place = try Folder()
+            let installation = try Installation(
+                intake: #"listen: "unix:\#(place.path)/in.sock", peer_uids: [65534]"#)
+            try await installation.start()
+            let connection = try Connection(socket: "\(place.path)/in.sock")
+            #expect(throws: Failure.self) {
+                try connection.send(installation.kc.request(Event(password: "one secret").bytes))
+                _ = try connection.answer()
+            }
+        }
     }
 }

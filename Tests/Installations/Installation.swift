@@ -107,12 +107,12 @@ public final class Installation: Sendable {
 
     /// Starts the daemon and does not wait for anything.
     ///
-    /// - Parameter prefix: what it is started by, such as `setpriv` and its arguments.
+    /// - Parameter starter: what it is started by, such as ``Program/withoutRootsRights``.
     @discardableResult
-    public func launch(environment: [String] = [], by prefix: [String] = []) throws -> ChildProcess {
+    public func launch(environment: [String] = [], by starter: [String] = []) throws -> ChildProcess {
         let logStart = log.utf8.count
         let daemon = try ChildProcess(
-            prefix + ["\(Products.folder)/runtime-sync", "serve", "--settings", settings], environment: environment,
+            starter + ["\(Products.folder)/runtime-sync", "serve", "--settings", settings], environment: environment,
             log: logFile)
         running.withLock { $0 = Running(daemon: daemon, logStart: logStart) }
         return daemon
@@ -153,7 +153,9 @@ public final class Installation: Sendable {
     }
 
     /// Runs a command with the settings.
-    public func run(_ words: String..., input: String = "") async throws -> Program.Outcome {
-        try await Program.run(words, input: input, environment: ["RUNTIME_SYNC_SETTINGS=\(settings)"])
+    public func run(
+        _ words: String..., input: String = "", by starter: [String] = []
+    ) async throws -> Program.Outcome {
+        try await Program.run(words, input: input, environment: ["RUNTIME_SYNC_SETTINGS=\(settings)"], by: starter)
     }
 }

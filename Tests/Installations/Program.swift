@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Workbench
 
 /// `runtime-sync` as it was built.
@@ -19,6 +20,12 @@ public enum Program: Sendable {
         public var lines: [String] { errors.split(separator: "\n").map(String.init) }
     }
 
+    /// Starts a program as the owner of its files for whom their modes count: root without the rights to pass them over.
+    /// Empty where the tests do not run as root.
+    public static let withoutRootsRights =
+        geteuid() != 0
+        ? [] : ["/usr/bin/setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search", "--"]
+
     /// Starts it and waits for its end.
     ///
     /// - Parameters:
@@ -26,8 +33,10 @@ public enum Program: Sendable {
     ///   - input: what it reads from stdin; at most 64 KiB.
     ///   - environment: `NAME=value` each.
     ///   - workingFolder: where it is started, found on the path; `nil`: here, by its full name.
+    ///   - starter: what it is started by, such as ``withoutRootsRights``.
     public static func run(
-        _ words: [String], input: String = "", environment: [String] = [], workingFolder: String? = nil
+        _ words: [String], input: String = "", environment: [String] = [], workingFolder: String? = nil,
+        by starter: [String] = []
     ) async throws -> Outcome {
         let scratch = try Folder()
         let (output, errors) = ("\(scratch.path)/output", "\(scratch.path)/errors")
@@ -35,7 +44,7 @@ public enum Program: Sendable {
             workingFolder.map { ["/usr/bin/env", "-C", $0, "PATH=\(Products.folder)", "runtime-sync"] }
             ?? ["\(Products.folder)/runtime-sync"]
         let process = try ChildProcess(
-            command + words, environment: environment, input: Array(input.utf8), log: output, errors: errors)
+            starter + command + words, environment: environment, input: Array(input.utf8), log: output, errors: errors)
         let code = try await eventually("\(words) ends") { process.exitCode }
         return Outcome(code: code, output: try Folder.read(output), errors: try Folder.read(errors))
     }

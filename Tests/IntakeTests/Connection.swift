@@ -31,7 +31,7 @@ final class Connection {
     }
 
     private func connect<Address>(_ address: inout Address) throws {
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] { setLimit(option, seconds: 20, microseconds: 0) }
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] { setLimit(option, seconds: 60, microseconds: 0) }
         let code = withUnsafeBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) {
                 Glibc.connect(descriptor, $0.baseAddress, socklen_t(bytes.count))
@@ -72,7 +72,7 @@ final class Connection {
     /// Whether nothing comes for a while. (A server that is right passes at any speed.)
     func isSilent() -> Bool {
         setLimit(SO_RCVTIMEO, seconds: 0, microseconds: 300_000)
-        defer { setLimit(SO_RCVTIMEO, seconds: 20, microseconds: 0) }
+        defer { setLimit(SO_RCVTIMEO, seconds: 60, microseconds: 0) }
         return (try? receive()) == nil
     }
 

@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test func `that is slow is given up`() async throws {
-        try await Door.open(.init { $0.limits.patience = .milliseconds(300) }) { door in
+        try await Door.open(.init { $0.limits.patience = .seconds(2) }) { door in
             try await door.onThread { door in
                 let idle = try door.connect()
                 let headless = try door.connect()
@@ -161,7 +161,7 @@ import Testing
     @Test func `that waits for the disk is not given up`() async throws {
         let setup = Door.Setup {
             $0.isWriting = false
-            $0.limits.patience = .milliseconds(100)
+            $0.limits.patience = .seconds(1)
         }
         try await Door.open(setup) { door in
             try await door.onThread { door in

@@ -151,7 +151,8 @@ struct FailureTests {
         let taken = try journal.submit(.sample("again", body: body), group: listener, token: 6_000)
         let heard = try listener.heard.wait { $0.results.contains { $0.token == 6_000 } }
         #expect(heard.results.last?.sequence == kept + 1)
-        #expect(fannedOut.current)
+        // In the same commit, but told after the events.
+        try fannedOut.wait { $0 }
         #expect(try journal.subject(1)?.state == body)
         try journal.submit(barrier: taken, group: listener, token: 6_001)
         try listener.heard.wait { $0.results.contains { $0.token == 6_001 } }

@@ -73,7 +73,7 @@ struct Bench {
 
     /// Repeats a delivery until it no longer ends with *retry*, as the daemon would.
     func setPasswordPatiently(_ externalID: String, _ password: String) async throws -> Completion {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while true {
             let completion = try await setPassword(externalID, password)
             if completion.outcome != .retry || ContinuousClock.now > deadline { return completion }
@@ -99,7 +99,7 @@ private let sharedAuthority = Result { try CertificateAuthority() }
 
 /// Waits for a condition; `false` after a time that no healthy machine needs.
 func eventually(_ condition: () -> Bool) async -> Bool {
-    let deadline = ContinuousClock.now + .seconds(30)
+    let deadline = ContinuousClock.now + .seconds(60)
     while !condition() {
         if ContinuousClock.now > deadline { return false }
         try? await Task.sleep(for: .milliseconds(2))

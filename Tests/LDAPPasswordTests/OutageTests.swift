@@ -100,7 +100,7 @@ struct OutageTests {
     @Test func `a silent server costs the operation timeout, and a write is unknown then`() async throws {
         let server = try directory()
         let bench = try Bench(
-            server, ["password_method": "\"modify\"", "operation_timeout_ms": "300", "connect_timeout_ms": "300"])
+            server, ["password_method": "\"modify\"", "operation_timeout_ms": "2000", "connect_timeout_ms": "2000"])
         #expect(try await bench.read("ada").outcome == .delivered)
         server.freeze()
         let write = bench.sendPassword("ada", "after")
@@ -124,7 +124,7 @@ struct OutageTests {
         var request = Request(.credential, kind: "password.updated", externalID: "bob", secret: "after")
         request.deadline = 200
         let id = bench.harness.deliver(request)
-        let completion = try await bench.harness.completion(of: id, within: .seconds(8))
+        let completion = try await bench.harness.completion(of: id)
         #expect(completion.outcome == .retry)
     }
 
@@ -167,7 +167,7 @@ struct OutageTests {
         let server = try directory()
         let relay = try Relay(to: server.port)
         defer { relay.stop() }
-        let bench = try Bench(server, ["operation_timeout_ms": "3000"], port: relay.port)
+        let bench = try Bench(server, ["operation_timeout_ms": "5000"], port: relay.port)
         #expect(try await bench.setProfile("ada", #"{"title": ["x"]}"#).outcome == .delivered)
         relay.holdRequests()
         let text = String(repeating: "0123456789", count: 100_000)
@@ -254,8 +254,8 @@ struct OutageTests {
         #expect(await eventually { relay.connections == 2 && relay.requestBytes > 200 })
         let start = ContinuousClock.now
         bench.harness.stop()
-        #expect(ContinuousClock.now - start < .seconds(30))
-        #expect(try await bench.harness.completion(of: id, within: .seconds(10)).outcome == .retry)
-        #expect(try await bench.harness.completion(of: check, within: .seconds(10)).outcome == .retry)
+        #expect(ContinuousClock.now - start < .seconds(50))
+        #expect(try await bench.harness.completion(of: id).outcome == .retry)
+        #expect(try await bench.harness.completion(of: check).outcome == .retry)
     }
 }

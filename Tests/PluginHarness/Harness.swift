@@ -191,7 +191,7 @@ public final class Harness: Sendable {
     ///   - id: what ``deliver(_:)`` or its relatives returned.
     ///   - limit: how long at most, so that a plugin that never answers fails the test instead of hanging it.
     /// - Throws: ``HarnessError/noCompletion(id:)`` once the limit has passed.
-    public func completion(of id: UInt64, within limit: Duration = .seconds(20)) async throws -> Completion {
+    public func completion(of id: UInt64, within limit: Duration = .seconds(60)) async throws -> Completion {
         guard let found = await recorder.first(within: limit, { $0.completions[id] }) else {
             throw HarnessError.noCompletion(id: id)
         }
@@ -214,7 +214,7 @@ public final class Harness: Sendable {
     }
 
     /// Waits for a log line that contains `text`; `nil` once the limit has passed.
-    public func log(containing text: String, within limit: Duration = .seconds(20)) async -> LogLine? {
+    public func log(containing text: String, within limit: Duration = .seconds(60)) async -> LogLine? {
         await recorder.first(within: limit) { $0.logs.first { $0.message.contains(text) } }
     }
 

@@ -32,7 +32,7 @@ internal import Workbench
             \(commands)
             """)
         // The time is for a machine that stands still; the script waits for two lines of a log.
-        let output = try ChildProcess.run(["/usr/bin/timeout", "120", "/bin/bash", "\(folder.path)/script"])
+        let output = try ChildProcess.run(["/usr/bin/timeout", "300", "/bin/bash", "\(folder.path)/script"])
         for expected in [
             "provider mine: fine: there is no target that could be down", "text=\"Look what happened: login.failed\"",
             #""status":"accepted"}"#, "user 9a3c of realm corp at prod", "external id:  E-1042",

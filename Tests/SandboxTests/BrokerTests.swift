@@ -2,6 +2,7 @@ import CSpawn
 import CWorkerProtocol
 import Glibc
 import Testing
+import Workbench
 
 /// A plugin's libraries call plain getaddrinfo() and connect(); the test plays the daemon's broker.
 @Suite struct `A connection by way of the broker` {
@@ -18,10 +19,10 @@ import Testing
 
         deinit { close(descriptor) }
 
-        /// Greets the next one. The listener is local: its backlog holds whoever has connected.
+        /// Greets the next one.
         func greet(_ words: String) throws {
             var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&entry, 1, 0) == 1 else { throw Missing(description: "nobody has connected") }
+            guard poll(&entry, 1, 60_000) == 1 else { throw Missing(description: "nobody has connected") }
             let guest = try check(accept(descriptor, nil, nil), "accept")
             write(guest, words, words.utf8.count)
             close(guest)
@@ -66,7 +67,14 @@ import Testing
             connect(
                 socket, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t(request.address_size))
         }
-        return failed(request, result == 0 ? 0 : errno)
+        guard result != 0, errno == EINPROGRESS else { return failed(request, result == 0 ? 0 : errno) }
+        // On loopback that takes no time, unless the kernel has put the packets off.
+        var entry = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&entry, 1, 60_000)
+        var error: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size)
+        return failed(request, error)
     }
 
     /// Knows one name and one address, both for 127.0.0.1.
@@ -146,9 +154,10 @@ import Testing
     }
 
     @Test func `reports a port where nobody listens as the kernel would`() throws {
-        let port = try Surroundings().tcpPort  // listened a moment ago
+        let nobody = try RefusingPort()
+        defer { withExtendedLifetime(nobody) {} }
         let worker = try worker()
-        try worker.send(.request(id: 1, kind: "connect literal", external: "127.0.0.1 \(port)"))
+        try worker.send(.request(id: 1, kind: "connect literal", external: "127.0.0.1 \(nobody.port)"))
         #expect(try worker.done().detail == "ECONNREFUSED")
     }
 

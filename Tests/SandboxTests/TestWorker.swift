@@ -79,7 +79,7 @@ final class TestWorker {
         var pair: [Int32] = [-1, -1]
         try check(rsp_socketpair(Int32(SOCK_STREAM.rawValue), &pair), "frames pair")
         let frames = pair
-        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        var limit = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(frames[0], SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         try check(rsp_socketpair(Int32(SOCK_SEQPACKET.rawValue), &pair), "broker pair")
         let broker = pair
@@ -217,7 +217,7 @@ final class TestWorker {
         return status
     }
 
-    private let patience: Int32 = 20_000
+    private let patience: Int32 = 60_000
 
     private func pump(for what: String) throws {
         var entries = [frames, brokerSocket, outputPipe].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }

@@ -111,7 +111,7 @@ public final class HTTPReceiver: Sendable {
     public var connectionCount: Int { state.value.connectionCount }
 
     /// Waits until there are `count` requests and returns all there are then.
-    public func requests(_ count: Int, within limit: Duration = .seconds(20)) async throws -> [Request] {
+    public func requests(_ count: Int, within limit: Duration = .seconds(60)) async throws -> [Request] {
         guard
             let requests = await state.first(
                 within: limit, { $0.requests.count >= count ? $0.requests : nil })
@@ -204,7 +204,7 @@ public final class HTTPReceiver: Sendable {
     }
 
     /// Waits until `count` replies are being held.
-    public func holding(_ count: Int, within limit: Duration = .seconds(20)) async throws {
+    public func holding(_ count: Int, within limit: Duration = .seconds(60)) async throws {
         guard await state.first(within: limit, { $0.held >= count ? true : nil }) != nil else {
             throw ServerError("\(state.value.held) replies are held after \(limit), not \(count)")
         }

@@ -83,7 +83,7 @@ public final class OpenLDAP: Sendable {
         // With -d it stays in the foreground, and its pid is the one we know.
         let child = try ChildProcess(["/usr/sbin/slapd", "-d", "0", "-f", configuration, "-h", urls], log: log)
         process.withLock { $0 = child }
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while !Loopback.isOpen(port) || (hasTLS && !Loopback.isOpen(tlsPort)) {
             guard !child.hasEnded(), ContinuousClock.now < deadline else {
                 throw ServerError("slapd did not get ready: \((try? Folder.read(log)) ?? "")")
@@ -168,7 +168,7 @@ public final class OpenLDAP: Sendable {
         defer { ldap_unbind_ext_s(handle, nil, nil) }
         var version = LDAP_VERSION3
         ldap_set_option(handle, LDAP_OPT_PROTOCOL_VERSION, &version)
-        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        var timeout = timeval(tv_sec: 60, tv_usec: 0)
         ldap_set_option(handle, LDAP_OPT_TIMEOUT, &timeout)
         return body(handle)
     }

@@ -11,7 +11,7 @@ public struct Failure: Error, CustomStringConvertible {
 ///
 /// - Parameter what: what is waited for, for the failure.
 public func eventually<Seen>(
-    _ what: @autoclosure () -> String, within limit: Duration = .seconds(30), _ look: () async throws -> Seen?
+    _ what: @autoclosure () -> String, within limit: Duration = .seconds(60), _ look: () async throws -> Seen?
 ) async throws -> Seen {
     let end = ContinuousClock.now + limit
     while true {
@@ -23,7 +23,7 @@ public func eventually<Seen>(
 
 /// Waits until a condition holds.
 public func eventually(
-    _ what: @autoclosure () -> String, within limit: Duration = .seconds(30), _ holds: () async throws -> Bool
+    _ what: @autoclosure () -> String, within limit: Duration = .seconds(60), _ holds: () async throws -> Bool
 ) async throws {
     _ = try await eventually(what(), within: limit) { try await holds() ? true : nil }
 }

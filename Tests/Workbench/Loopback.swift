@@ -2,9 +2,21 @@ internal import Glibc
 
 /// Sockets on 127.0.0.1.
 public enum Loopback: Sendable {
-    /// A port that nobody listens on at this moment.
+    /// A port that nobody listens on, for a server that cannot be handed a socket, and for one that comes back to its
+    /// port. It lies below those that the kernel gives away by itself (RFC 6056), so that no client's connection and no
+    /// listener on port 0 takes it in between.
     public static func freePort() throws(ServerError) -> UInt16 {
-        let (descriptor, port) = try listener()
+        let range = try Folder.read("/proc/sys/net/ipv4/ip_local_port_range").split(separator: "\t")
+        let first = range.first.flatMap { UInt16($0) } ?? 32_768
+        guard first > 10_000 else { return try released(0) }
+        for _ in 0..<1_000 {
+            if let port = try? released(.random(in: 9_000..<first)) { return port }
+        }
+        throw ServerError("no port between 9000 and \(first) is free")
+    }
+
+    private static func released(_ port: UInt16) throws(ServerError) -> UInt16 {
+        let (descriptor, port) = try listener(at: port)
         close(descriptor)
         return port
     }
@@ -16,12 +28,15 @@ public enum Loopback: Sendable {
         return true
     }
 
-    /// Takes a port of the kernel's choice and listens on it, or only keeps others from it. The caller closes the socket.
-    package static func listener(listens: Bool = true) throws(ServerError) -> (descriptor: Int32, port: UInt16) {
+    /// Takes a port, by default one of the kernel's choice, and listens on it, or only keeps others from it. The caller
+    /// closes the socket.
+    package static func listener(
+        at port: UInt16 = 0, listens: Bool = true
+    ) throws(ServerError) -> (descriptor: Int32, port: UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ServerError(call: "socket") }
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        var address = address(0)
+        var address = address(port)
         let code = withUnsafeMutableBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) { address in
                 bind(descriptor, address.baseAddress, size) == 0 && (!listens || listen(descriptor, 512) == 0)

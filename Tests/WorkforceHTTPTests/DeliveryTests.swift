@@ -317,7 +317,7 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
         receiver.next(.answer(204))
         _ = try await harness.completion(of: harness.deliver(password()))
         var request = password()
-        request.deadline = 500
+        request.deadline = 2_000
         #expect(try await harness.completion(of: harness.deliver(request)).outcome == .unknown)
         #expect(receiver.requests.map(\.connection) == [1, 1])
     }

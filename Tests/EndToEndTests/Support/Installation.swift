@@ -21,8 +21,8 @@ extension Installation {
     }
 
     /// Starts the daemon; returns when it takes events and its workers are ready.
-    func start(environment: [String] = [], by prefix: [String] = []) async throws {
-        try launch(environment: environment, by: prefix)
+    func start(environment: [String] = [], by starter: [String] = []) async throws {
+        try launch(environment: environment, by: starter)
         try await listening()
         try await eventually("the workers are ready") {
             // The control socket may open a moment later than the intake.
