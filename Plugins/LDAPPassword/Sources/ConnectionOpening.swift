@@ -51,7 +51,7 @@ struct ConnectionOpening {
                 }
             }
         case .busy, .lost: throw OpenFailure(.retry, "\(doing): the connection was lost")
-        case .failed(let answer): throw OpenFailure(.misconfigured, answer.detail(doing))
+        case .failed(let answer): throw OpenFailure(answer.code.outcome(.opening), answer.detail(doing))
         }
     }
 

@@ -161,7 +161,7 @@ struct Courier {
             complete(request, request.course.interrupted(.connectionLost))
             lose()
         case .failed(let answer):
-            complete(request, Completion(.refused, detail: answer.detail("encoding the request")))
+            complete(request, Completion(answer.code.outcome(.sending), detail: answer.detail("encoding the request")))
         }
     }
 
