@@ -71,6 +71,14 @@ package struct AccountRules: Sendable {
         requiresStableID = stableID != nil
     }
 
+    /// The account with this stable id, if `query` names it; `nil` if only a search can tell what it is called.
+    ///
+    /// - Parameter attribute: the one that names entries for ever at this server.
+    package func account(named query: AccountQuery, boundTo id: String, attribute: String) -> LocatedAccount? {
+        guard query.scope == .base, let id = StableID(bound: id, attribute: attribute) else { return nil }
+        return LocatedAccount(name: query.base, stableID: id)
+    }
+
     /// The question that finds the account of a subject, or why there is none to ask.
     package func query(for names: SubjectNames) throws(Refusal) -> AccountQuery {
         do {

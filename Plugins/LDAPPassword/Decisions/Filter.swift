@@ -13,3 +13,14 @@ func isFilter(_ text: String) -> Bool {
     ldap_memfree(value.bv_val)
     return true
 }
+
+/// `text` as a filter's value: what has a meaning there is written as `\XX` (RFC 4515, section 3).
+func asValue(_ text: String) -> String {
+    let special = Array("\0()*\\".utf8)
+    guard text.utf8.contains(where: special.contains) else { return text }
+    var bytes: [UInt8] = []
+    for byte in text.utf8 {
+        if special.contains(byte) { bytes += "\\\(hex(byte))".utf8 } else { bytes.append(byte) }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}

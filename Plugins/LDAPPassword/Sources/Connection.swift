@@ -60,13 +60,15 @@ final class Connection {
         case failed(ServerAnswer)
     }
 
-    /// Asks a query, at most two entries.
-    func search(_ query: AccountQuery, attributes: [String]) -> Sending {
+    /// Asks a query.
+    ///
+    /// - Parameter limit: at most so many entries.
+    func search(_ query: AccountQuery, attributes: [String], limit: Int = 2) -> Sending {
         let arena = Arena()
         var names = attributes.map { Optional(arena.text($0)) } + [nil]
         let scope = query.scope == .base ? RTS_LDAP_SCOPE_BASE : RTS_LDAP_SCOPE_SUBTREE
         return send {
-            ldap_search_ext(handle, query.base, scope, query.filter, &names, 0, nil, nil, nil, 2, &$0)
+            ldap_search_ext(handle, query.base, scope, query.filter, &names, 0, nil, nil, nil, Int32(limit), &$0)
         }
     }
 
