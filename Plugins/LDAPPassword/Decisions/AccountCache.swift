@@ -20,7 +20,7 @@ package struct AccountCache: Sendable {
     /// - Parameters:
     ///   - capacity: at most so many accounts, some 500 bytes each; the one not used for longest goes first.
     ///   - lifetime: milliseconds for which a note counts without a binding, which is what it can be compared with.
-    package init(capacity: Int = 2048, lifetime: UInt64 = 60_000) {
+    package init(capacity: Int = 1024, lifetime: UInt64 = 60_000) {
         self.capacity = capacity
         self.lifetime = lifetime
     }
