@@ -27,6 +27,7 @@ static bytes leaving; /* frames that the writer writes, without the lock */
 static size_t left;   /* of `leaving`, how many bytes have been written */
 static int someone_writes;
 static _Thread_local int is_main_thread;
+static _Thread_local int collects; /* between frames_begin_batch and frames_end_batch */
 
 static uint8_t *extended(bytes *buffer, size_t more) {
     if (buffer->capacity - buffer->size < more) {
@@ -100,11 +101,10 @@ static void stop_writing(void) {
     pthread_cond_broadcast(&less_to_write);
 }
 
-void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
-    const frame_content nothing = {.numbers = NULL};
-    pthread_mutex_lock(&lock);
-    put_frame(&pending, type, id, content ? content : &nothing);
-    while (!is_main_thread && (!someone_writes || pending.size > ENOUGH_UNREAD)) {
+/* Writes what is pending, if nobody else does, and waits while it is too much. The caller, not the main thread, has the
+ * lock. */
+static void write_or_wait(void) {
+    while (pending.size > 0 && (!someone_writes || pending.size > ENOUGH_UNREAD)) {
         if (someone_writes) {
             pthread_cond_wait(&less_to_write, &lock);
             continue;
@@ -112,8 +112,26 @@ void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
         someone_writes = 1;
         (void)write_pending(0);
         stop_writing();
-        break;
     }
+}
+
+void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
+    const frame_content nothing = {.numbers = NULL};
+    pthread_mutex_lock(&lock);
+    put_frame(&pending, type, id, content ? content : &nothing);
+    if (!is_main_thread && (!collects || pending.size > WORTH_KEEPING)) write_or_wait();
+    pthread_mutex_unlock(&lock);
+}
+
+void frames_begin_batch(void) {
+    collects = 1;
+}
+
+void frames_end_batch(void) {
+    collects = 0;
+    if (is_main_thread) return; /* its batch ends with the frames it reads */
+    pthread_mutex_lock(&lock);
+    write_or_wait();
     pthread_mutex_unlock(&lock);
 }
 

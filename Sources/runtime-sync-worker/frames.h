@@ -25,6 +25,10 @@ typedef struct frame_content {
  * than 1 MiB has not been read by the daemon. Ends the process if the daemon is gone. */
 void frames_send(rtw_type type, uint64_t id, const frame_content *content);
 
+/* What this thread sends from here on waits for frames_end_batch, unless it becomes much. Other than the main thread. */
+void frames_begin_batch(void);
+void frames_end_batch(void);
+
 /* Reads frames until the daemon closes its end, which ends the process. `handle` gets each one that is well-formed by
  * itself; its bytes are wiped when it returns. Main thread. */
 _Noreturn void frames_run(void (*handle)(const rtw_frame *header, const uint8_t *payload));

@@ -11,6 +11,31 @@ struct DeliveryCourseTests {
     private let found = SearchAnswer(end: ServerAnswer(code: .success), entries: [Self.entry])
     private let nothing = SearchAnswer(end: ServerAnswer(code: .success))
 
+    @Test(arguments: [
+        ("uid={{externalId}},ou=people", false), ("uid={{username}},ou=people", true),
+        ("uid={{externalId}}+mail={{email}},ou=people", true), ("uid={{userId}},OU = people", true),
+        ("uid={{externalId}},ou=sub,ou=people", false), ("uid={{externalId}}, ou=people", false),
+    ])
+    func `the account's name follows from what the template needs, and lies below the base`(
+        template: String, needsEvent: Bool
+    ) throws {
+        let rules = try AccountRules(
+            try WrittenSettings(.object(["base": .string("ou=people"), "account_dn": .string(template)])))
+        #expect(rules.needEvent == needsEvent)
+        let names = SubjectNames(externalID: ",ou=people", username: "x", userID: "x", email: "x")
+        let query = try rules.query(for: names)
+        let name = try #require(DistinguishedName(query.base))
+        #expect(name.isStrictlyBelow(rules.baseName))
+        let bound = rules.account(named: query, boundTo: "id-1", attribute: "entryUUID")
+        #expect(bound == LocatedAccount(name: query.base, stableID: StableID(bound: "id-1", attribute: "entryUUID")))
+    }
+
+    @Test func `only a search tells the name of an account that is found by a filter`() throws {
+        let rules = try rules()
+        let query = try rules.query(for: SubjectNames(externalID: "ada"))
+        #expect(rules.account(named: query, boundTo: "id-1", attribute: "entryUUID") == nil)
+    }
+
     private func rules(_ more: [String: JSON] = [:]) throws -> AccountRules {
         let members: [String: JSON] = [
             "base": .string("ou=people"), "account_filter": .string("(uid={{externalId}})"),

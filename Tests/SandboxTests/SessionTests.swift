@@ -22,6 +22,15 @@ import Testing
         #expect(done.record == nil)
     }
 
+    @Test func `sends what a thread says in a batch by its end, however much it is`() throws {
+        let worker = try worker()
+        try worker.send(.request(id: 1, kind: "complete in a batch"))
+        for _ in 1...20_000 { #expect(try worker.next()?.is(RTW_METRIC) == true) }
+        let done = try worker.done()
+        #expect(done.id == 1)
+        #expect(done.detail == "in a batch")
+    }
+
     @Test func `completes a request once, and none that was never made`() throws {
         let worker = try worker()
         try worker.send(.request(id: 1, kind: "complete twice"), Frame(RTW_STOP))

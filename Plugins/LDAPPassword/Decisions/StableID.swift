@@ -77,8 +77,7 @@ package struct DirectoryEntry: Equatable, Sendable {
     /// - Parameter attributes: values by attribute type, in any spelling.
     package init(name: String, attributes: [String: [[UInt8]]]) {
         self.name = name
-        self.attributes = Dictionary(
-            attributes.map { ($0.key.lowercased(), $0.value) }, uniquingKeysWith: +)
+        self.attributes = attributes.reduce(into: [:]) { $0[$1.key.lowercased(), default: []] += $1.value }
     }
 
     /// The values of an attribute, in any spelling; empty if it has none or none may be seen.

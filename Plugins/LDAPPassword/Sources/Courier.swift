@@ -69,12 +69,15 @@ struct Courier {
     private var now: UInt64 { directory.host.now }
 
     mutating func run() {
-        while follow(orders.take()) {
+        let host = directory.host
+        var isCalled = true
+        while follow(isCalled ? orders.take() : []) {
             expire()
             advance()
             tellAsked()
-            sleep()
-            receive()
+            connection?.letGo()
+            isCalled = sleep()
+            host.together { receive() }
         }
         endAll(.stopping)
         connection = nil
@@ -112,6 +115,7 @@ struct Courier {
                     resume()
                     return confirmTogether()
                 }
+                if count > 1 { connection?.hold() }
                 let requests = waiting.prefix(count)
                 waiting.removeFirst(requests.count)
                 for request in requests {
@@ -295,6 +299,7 @@ struct Courier {
         guard let answers = joint.question.answers(answer, to: joint.asking.map(\.proof)) else {
             return askOneByOne(joint.asking)
         }
+        if answers.count > 1 { connection?.hold() }
         for ((request, _), answer) in zip(joint.asking, answers) { take(answer, for: request) }
     }
 
@@ -441,7 +446,9 @@ struct Courier {
     // MARK: Sleep
 
     /// Sleeps until something happens. With nothing to do, that is until the next order, however long.
-    private func sleep() {
+    ///
+    /// - Returns: whether there may be orders.
+    private func sleep() -> Bool {
         var deadline = UInt64.max
         for flight in inFlight.values { deadline = min(deadline, flight.deadline) }
         for request in waiting { deadline = min(deadline, request.deadline) }
@@ -454,6 +461,7 @@ struct Courier {
         var entries = [pollfd(fd: orders.bell, events: Int16(POLLIN), revents: 0)]
         if let connection { entries.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0)) }
         _ = poll(&entries, nfds_t(entries.count), timeout)
+        return entries[0].revents != 0
     }
 
     /// Milliseconds between two attempts to write the rest of a request that was too big for the socket.
