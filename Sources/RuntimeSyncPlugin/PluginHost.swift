@@ -72,6 +72,16 @@ public struct PluginHost: @unchecked Sendable {  // the table is immutable and i
         }
     }
 
+    /// Does something that ends many requests; what it tells the host crosses to the daemon at once, when it is done. Not
+    /// for a body that waits for anything.
+    public func together<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        guard let table = host.pointee.extension?(host.pointee.context, RTS_BATCH) else { return try body() }
+        let batch = table.assumingMemoryBound(to: rts_batch.self).pointee
+        batch.begin?(host.pointee.context)
+        defer { batch.end?(host.pointee.context) }
+        return try body()
+    }
+
     /// Writes one line to the daemon's log. Never a secret.
     public func log(_ level: LogLevel, _ message: String) {
         lend(message) { host.pointee.log?(host.pointee.context, level.rawValue, $0) }

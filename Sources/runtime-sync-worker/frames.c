@@ -29,12 +29,16 @@ static bytes leaving; /* frames that the writer writes, without the lock */
 static size_t left;   /* of `leaving`, how many bytes have been written */
 static int someone_writes;
 static _Thread_local int is_main_thread;
+static _Thread_local int collects; /* between frames_begin_batch and frames_end_batch */
 
-/* Of the frames in `pending`, how many wait for company. */
-static uint32_t gathered;
-static uint64_t departures; /* how often `pending` has left */
-static pthread_cond_t someone_gathers = PTHREAD_COND_INITIALIZER;
+/* Frames that wait for company. */
 #define LONGEST_WAIT_NS 2000000
+static uint32_t gathered;   /* how many of those in `pending` may wait */
+static uint32_t to_come;    /* how many more like them are expected */
+static int is_urgent;       /* something else in `pending` may not */
+static uint64_t departures; /* how often `pending` has left */
+static int nobody_gathers;  /* the thread that ends the waiting sleeps */
+static pthread_cond_t someone_gathers = PTHREAD_COND_INITIALIZER;
 
 static uint8_t *extended(bytes *buffer, size_t more) {
     if (buffer->capacity - buffer->size < more) {
@@ -81,6 +85,7 @@ static int take_pending(void) {
     pending = empty;
     left = 0;
     gathered = 0;
+    is_urgent = 0;
     departures++;
     pthread_cond_broadcast(&less_to_write);
     return leaving.size > 0;
@@ -110,9 +115,10 @@ static void stop_writing(void) {
     pthread_cond_broadcast(&less_to_write);
 }
 
-/* Not for the main thread: it may wait. The caller has the lock. */
+/* Writes what is pending, if nobody else does, and waits while it is too much. The caller, not the main thread, has the
+ * lock. */
 static void write_or_wait(void) {
-    while (!someone_writes || pending.size > ENOUGH_UNREAD) {
+    while (pending.size > 0 && (!someone_writes || pending.size > ENOUGH_UNREAD)) {
         if (someone_writes) {
             pthread_cond_wait(&less_to_write, &lock);
             continue;
@@ -120,29 +126,49 @@ static void write_or_wait(void) {
         someone_writes = 1;
         (void)write_pending(0);
         stop_writing();
-        return;
     }
+}
+
+/* Lets what is pending go, or lets it wait for company. The caller, not the main thread, has the lock. */
+static void leave(void) {
+    if (is_urgent || gathered >= to_come / 3 || pending.size > WORTH_KEEPING) {
+        write_or_wait();
+    } else if (nobody_gathers) {
+        nobody_gathers = 0;
+        pthread_cond_signal(&someone_gathers);
+    }
+}
+
+static void add(rtw_type type, uint64_t id, const frame_content *content) {
+    const frame_content nothing = {.numbers = NULL};
+    put_frame(&pending, type, id, content ? content : &nothing);
+    if (!is_main_thread && (!collects || pending.size > WORTH_KEEPING)) leave();
 }
 
 void frames_send(rtw_type type, uint64_t id, const frame_content *content) {
-    const frame_content nothing = {.numbers = NULL};
     pthread_mutex_lock(&lock);
-    put_frame(&pending, type, id, content ? content : &nothing);
-    if (!is_main_thread) write_or_wait();
+    is_urgent = 1;
+    add(type, id, content);
     pthread_mutex_unlock(&lock);
 }
 
-void frames_gather(rtw_type type, uint64_t id, const frame_content *content, uint32_t to_come) {
+void frames_gather(rtw_type type, uint64_t id, const frame_content *content, uint32_t others) {
     pthread_mutex_lock(&lock);
-    put_frame(&pending, type, id, content);
     gathered++;
-    if (!is_main_thread) {
-        if (gathered >= to_come / 3 || pending.size > WORTH_KEEPING) {
-            write_or_wait();
-        } else if (gathered == 1) {
-            pthread_cond_signal(&someone_gathers);
-        }
-    }
+    to_come = others;
+    add(type, id, content);
+    pthread_mutex_unlock(&lock);
+}
+
+void frames_begin_batch(void) {
+    collects = 1;
+}
+
+void frames_end_batch(void) {
+    collects = 0;
+    if (is_main_thread) return; /* its batch ends with the frames it reads */
+    pthread_mutex_lock(&lock);
+    if (pending.size > 0) leave();
     pthread_mutex_unlock(&lock);
 }
 
@@ -151,7 +177,11 @@ static void *send_late(void *unused) {
     const struct timespec longest = {.tv_nsec = LONGEST_WAIT_NS};
     pthread_mutex_lock(&lock);
     for (;;) {
-        while (gathered == 0) pthread_cond_wait(&someone_gathers, &lock);
+        while (gathered == 0) {
+            nobody_gathers = 1;
+            pthread_cond_wait(&someone_gathers, &lock);
+        }
+        nobody_gathers = 0;
         uint64_t departure = departures;
         pthread_mutex_unlock(&lock);
         nanosleep(&longest, NULL);

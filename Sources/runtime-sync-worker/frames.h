@@ -25,9 +25,13 @@ typedef struct frame_content {
  * than 1 MiB has not been read by the daemon. Ends the process if the daemon is gone. */
 void frames_send(rtw_type type, uint64_t id, const frame_content *content);
 
-/* The same for one frame of many: while `to_come` others like it are expected, it leaves together with a third as many, or
- * after 2 ms. Each write wakes the daemon, whether it brings one answer or twenty. From any thread. */
-void frames_gather(rtw_type type, uint64_t id, const frame_content *content, uint32_t to_come);
+/* The same for one frame of many: while `others` like it are expected, it leaves together with a third as many, or after
+ * 2 ms. Each write wakes the daemon, whether it brings one answer or twenty. From any thread. */
+void frames_gather(rtw_type type, uint64_t id, const frame_content *content, uint32_t others);
+
+/* What this thread sends from here on waits for frames_end_batch, unless it becomes much. */
+void frames_begin_batch(void);
+void frames_end_batch(void);
 
 /* Reads frames until the daemon closes its end, which ends the process. `handle` gets each one that is well-formed by
  * itself; its bytes are wiped when it returns. Main thread. */

@@ -132,7 +132,7 @@ static void log_line(void *context, uint32_t level, rts_bytes message) {
     send_line(level <= RTS_LOG_ERROR ? level : RTS_LOG_ERROR, shortened(message, LINE_MAX));
 }
 
-/* -- metric and extension --------------------------------------------------------------------------------------- */
+/* -- metric and extensions --------------------------------------------------------------------------------------- */
 
 /* [a-z0-9_]+, of a length that a metric's name may have; anything else is not counted. */
 static int is_name(rts_bytes name) {
@@ -152,10 +152,20 @@ static void metric(void *context, rts_bytes name, int64_t delta) {
     frames_send(RTW_METRIC, 0, &(frame_content){halves, 2, &name, 1});
 }
 
-static const void *extension(void *context, const char *id) {
+static void begin_batch(void *context) {
     (void)context;
-    (void)id;
-    return NULL;
+    frames_begin_batch();
+}
+
+static void end_batch(void *context) {
+    (void)context;
+    frames_end_batch();
+}
+
+static const void *extension(void *context, const char *id) {
+    static const rts_batch batch = {.size = sizeof batch, .begin = begin_batch, .end = end_batch};
+    (void)context;
+    return id && strcmp(id, RTS_BATCH) == 0 ? &batch : NULL;
 }
 
 const rts_host host = {

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "session.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -14,6 +15,7 @@
 static const rts_plugin *plugin;
 static void *state;
 static uint32_t files_at_hand;
+static int has_worked; /* since memory was last given back */
 static enum { LOADED, STARTED, REFUSED } stage = LOADED;
 
 /* -- Reading a payload ------------------------------------------------------------------------------------------ */
@@ -96,6 +98,7 @@ static void start(cursor payload) {
 
 static void begin(uint64_t id) {
     require(stage == STARTED, "a request came without a started plugin");
+    has_worked = 1;
     require(requests_begin(id) == 0, "a request's id is 0 or still in use, or there are more than START's window");
 }
 
@@ -171,9 +174,16 @@ static _Noreturn void stop(void) {
     frames_finish(EX_OK);
 }
 
+/* What a load leaves behind in the plugin's heaps goes back to the system once it is over: glibc by itself keeps it. */
+static void give_memory_back(void) {
+    if (has_worked) malloc_trim(0);
+    has_worked = 0;
+}
+
 static void answer_ping(void) {
     host_tell_dropped();
     frames_send(RTW_PONG, 0, NULL);
+    give_memory_back();
 }
 
 static int has_id(uint8_t type) {

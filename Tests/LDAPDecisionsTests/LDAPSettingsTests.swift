@@ -22,7 +22,7 @@ struct LDAPSettingsTests {
         #expect(settings.passwordMethod == .auto)
         #expect(settings.connectTimeout == 5000)
         #expect(settings.operationTimeout == 10_000)
-        #expect(settings.inFlight == 16)
+        #expect(settings.inFlight == 64)
         #expect(settings.accounts.protect == nil)
         #expect(settings.accounts.stableIDs == ["entryUUID", "nsUniqueId", "objectGUID"])
     }

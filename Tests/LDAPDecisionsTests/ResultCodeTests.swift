@@ -13,6 +13,10 @@ struct ResultCodeTests {
             (51, .retry, .retry, .retry, .retry),
             (52, .retry, .retry, .retry, .retry),
             (80, .retry, .retry, .retry, .retry),
+            (118, .retry, .retry, .retry, .retry),
+            (14, .misconfigured, .refused, .refused, .refused),
+            (47, .misconfigured, .refused, .refused, .refused),
+            (68, .misconfigured, .refused, .refused, .refused),
             (8, .misconfigured, .misconfigured, .misconfigured, .misconfigured),
             (13, .misconfigured, .misconfigured, .misconfigured, .misconfigured),
             (48, .misconfigured, .refused, .refused, .refused),
@@ -31,7 +35,39 @@ struct ResultCodeTests {
         number: Int32, opening: Outcome, locating: Outcome, writing: Outcome, verifying: Outcome
     ) {
         let code = ResultCode(number)
-        #expect(Occasion.allCases.map(code.outcome) == [opening, locating, writing, verifying])
+        #expect(
+            [.opening, .locating, .writing, .verifying].map(code.outcome) == [opening, locating, writing, verifying])
+    }
+
+    /// What libldap says by itself, all of ldap.h.
+    @Test(
+        arguments: [
+            // code, sending, opening, locating, writing, verifying
+            (-1, .retry, .retry, .retry, .unknown, .retry),
+            (-2, .retry, .retry, .retry, .unknown, .retry),
+            (-3, .refused, .retry, .retry, .unknown, .retry),
+            (-4, .retry, .retry, .retry, .unknown, .retry),
+            (-5, .retry, .retry, .retry, .unknown, .retry),
+            (-6, .retry, .misconfigured, .retry, .unknown, .retry),
+            (-7, .refused, .retry, .retry, .unknown, .retry),
+            (-8, .retry, .retry, .retry, .unknown, .retry),
+            (-9, .refused, .retry, .retry, .unknown, .retry),
+            (-10, .retry, .retry, .retry, .unknown, .retry),
+            (-11, .retry, .retry, .retry, .unknown, .retry),
+            (-12, .misconfigured, .misconfigured, .retry, .unknown, .retry),
+            (-13, .retry, .retry, .retry, .unknown, .retry),
+            (-14, .retry, .retry, .retry, .unknown, .retry),
+            (-15, .retry, .retry, .retry, .unknown, .retry),
+            (-16, .retry, .retry, .retry, .unknown, .retry),
+            (-17, .retry, .retry, .retry, .unknown, .retry),
+            (-18, .retry, .retry, .retry, .unknown, .retry),
+        ] as [(Int32, Outcome, Outcome, Outcome, Outcome, Outcome)])
+    func `a code of libldap's own says nothing about the account`(
+        number: Int32, sending: Outcome, opening: Outcome, locating: Outcome, writing: Outcome, verifying: Outcome
+    ) {
+        let code = ResultCode(number)
+        #expect(Occasion.allCases.map(code.outcome) == [sending, opening, locating, writing, verifying])
+        #expect(!code.text.hasPrefix("code"))
     }
 
     @Test func `only success is delivered`() {

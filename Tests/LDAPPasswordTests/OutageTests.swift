@@ -1,3 +1,4 @@
+internal import Glibc
 internal import PluginHarness
 internal import TargetServers
 internal import Testing
@@ -186,6 +187,18 @@ struct OutageTests {
         #expect(try await bench.setPasswordPatiently("ada", "after").outcome == .delivered)
     }
 
+    @Test func `a server that is gone without a word is noticed within about a minute`() async throws {
+        let server = try directory()
+        let bench = try Bench(server)
+        #expect(try await bench.setPassword("ada", "after").outcome == .delivered)
+        let sockets = (3..<1024).filter { peerPort(of: $0) == server.port }
+        try #require(sockets.count == 1)
+        let idle = option(TCP_KEEPIDLE, of: sockets[0])
+        let probes = option(TCP_KEEPINTVL, of: sockets[0]) * option(TCP_KEEPCNT, of: sockets[0])
+        #expect((30...60).contains(idle + probes))
+        #expect(option(TCP_USER_TIMEOUT, of: sockets[0]) == 60_000)
+    }
+
     // MARK: Cancelling
 
     @Test func `cancelling a sent write leaves it unknown, and what has not been written is retried`() async throws {
@@ -258,4 +271,21 @@ struct OutageTests {
         #expect(try await bench.harness.completion(of: id).outcome == .retry)
         #expect(try await bench.harness.completion(of: check).outcome == .retry)
     }
+}
+
+/// The TCP port at the other end; `nil` if this is no connection over IPv4.
+private func peerPort(of descriptor: Int32) -> UInt16? {
+    var address = sockaddr_in()
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let code = withUnsafeMutableBytes(of: &address) { bytes in
+        bytes.withMemoryRebound(to: sockaddr.self) { getpeername(descriptor, $0.baseAddress, &size) }
+    }
+    return code == 0 && Int32(address.sin_family) == AF_INET ? UInt16(bigEndian: address.sin_port) : nil
+}
+
+private func option(_ option: Int32, of descriptor: Int32) -> Int32 {
+    var value: Int32 = -1
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    getsockopt(descriptor, Int32(IPPROTO_TCP), option, &value, &size)
+    return value
 }

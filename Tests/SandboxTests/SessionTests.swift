@@ -22,6 +22,15 @@ import Testing
         #expect(done.record == nil)
     }
 
+    @Test func `sends what a thread says in a batch by its end, however much it is`() throws {
+        let worker = try worker()
+        try worker.send(.request(id: 1, kind: "complete in a batch"))
+        for _ in 1...20_000 { #expect(try worker.next()?.is(RTW_METRIC) == true) }
+        let done = try worker.done()
+        #expect(done.id == 1)
+        #expect(done.detail == "in a batch")
+    }
+
     @Test func `completes a request once, and none that was never made`() throws {
         let worker = try worker()
         try worker.send(.request(id: 1, kind: "complete twice"), Frame(RTW_STOP))
@@ -75,6 +84,16 @@ import Testing
         let worker = try worker()
         try worker.send(.request(id: 1, kind: "never"), Frame(RTW_PING))
         #expect(try worker.next(RTW_PONG).id == 0)
+    }
+
+    @Test func `gives memory back at the first ping after work`() throws {
+        let worker = try worker()
+        try worker.send(.request(id: 1, kind: "leave a hole"))
+        #expect(try worker.done().id == 1)
+        let before = try residentKiB(worker.pid)
+        try worker.send(Frame(RTW_PING))
+        _ = try worker.next(RTW_PONG)
+        #expect(try residentKiB(worker.pid) < before - (12 << 10))
     }
 
     @Test func `stops the plugin, sends what is left, and ends with 0`() throws {
@@ -225,4 +244,15 @@ import Testing
         try worker.send(.request(id: 1, kind: "crash"))
         #expect(try worker.end() & 0x7f == SIGABRT)
     }
+}
+
+/// What a process has in memory.
+private func residentKiB(_ pid: pid_t) throws -> Int {
+    let file = try #require(fopen("/proc/\(pid)/statm", "r"))
+    defer { fclose(file) }
+    var text = [CChar](repeating: 0, count: 256)
+    _ = try #require(fgets(&text, Int32(text.count), file))
+    let pages = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        .split(separator: " ").dropFirst().first.flatMap { Int($0) }
+    return try #require(pages) * 4
 }

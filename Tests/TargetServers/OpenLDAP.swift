@@ -22,6 +22,8 @@ public final class OpenLDAP: Sendable {
         public var entries = ""
         /// The policy overlay checks passwords and hashes those written as an attribute.
         public var hasPolicy = false
+        /// The service account sees the entries below ou=people, but not that entry itself, so no search may begin there.
+        public var hidesPeople = false
         /// Writes reach the disk before they are answered.
         public var isDurable = false
         /// TLS with certificates of this authority; none if absent.
@@ -269,6 +271,7 @@ public final class OpenLDAP: Sendable {
         if options.hasPolicy {
             lines += ["overlay ppolicy", "ppolicy_default \"cn=policy,\(base)\"", "ppolicy_hash_cleartext"]
         }
+        if options.hidesPeople { lines.append("access to dn.exact=\"\(people)\" by * none") }
         lines += [
             "access to dn.subtree=\"ou=frozen,\(people)\" by anonymous auth by * read",
             "access to dn.subtree=\"\(people)\" by dn.exact=\"\(service)\" write by anonymous auth by self write by * none",

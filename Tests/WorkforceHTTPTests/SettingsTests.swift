@@ -21,7 +21,7 @@ private func settings(_ json: String, files: Set<String> = []) throws -> Workfor
         let settings = try settings(
             """
             {"base_url": "https://hr.corp.example", "requests": {
-                "password.updated": {"method": "POST", "path": "/pw", "body": null}, "logout": null, "default": null}}
+                "password.updated": {"method": "POST", "path": "/pw", "announce_only": true}, "logout": null, "default": null}}
             """)
         #expect(settings.request(for: "password.updated")?.method == "POST")
         #expect(settings.request(for: "password.updated")?.carriesSecret == false)
@@ -56,6 +56,24 @@ private func settings(_ json: String, files: Set<String> = []) throws -> Workfor
         (
             #"{"base_url": "https://h", "requests": {"x": {"method": "PUT", "path": "/", "bdy": 1}}}"#,
             "requests.x.bdy: there is"
+        ),
+        (
+            #"{"base_url": "https://h", "requests": {"password.updated": {"method": "PUT", "path": "/"}}}"#,
+            "requests.password.updated.body: needs {{secret}}"
+        ),
+        (
+            #"{"base_url": "https://h", "requests": {"password.updated": {"method": "PUT", "path": "/", "body": "{{event}}"}}}"#,
+            "requests.password.updated.body: needs {{secret}}"
+        ),
+        (
+            #"""
+            {"base_url": "https://h", "requests": {"password.updated":
+                {"method": "PUT", "path": "/", "body": "{{secret}}", "announce_only": true}}}
+            """#, "requests.password.updated.announce_only: true is accepted only for a body without"
+        ),
+        (
+            #"{"base_url": "https://h", "requests": {"logout": {"method": "PUT", "path": "/", "announce_only": true}}}"#,
+            "requests.logout.announce_only: true is accepted for password.updated only"
         ),
     ])
     func `are refused with the key and what it accepts`(json: String, reason: String) throws {

@@ -13,4 +13,6 @@ static const ber_tag_t RTS_LDAP_SEARCH_ENTRY = LDAP_RES_SEARCH_ENTRY;
 static const ber_tag_t RTS_LDAP_SEARCH_REFERENCE = LDAP_RES_SEARCH_REFERENCE;
 static const int RTS_LDAP_TLS_1_2 = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
 
+static inline Sockbuf_IO *rts_readahead(void) { return &ber_sockbuf_io_readahead; }
+
 #endif

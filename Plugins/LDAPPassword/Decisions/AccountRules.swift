@@ -21,7 +21,8 @@ package struct AccountQuery: Hashable, Sendable {
 /// and `stable_id`.
 package struct AccountRules: Sendable {
     private enum Finding: Sendable {
-        case byName(Template)
+        /// Every name that the template gives lies below `base`, because it ends with it.
+        case byName(Template, endsWithBase: Bool)
         case byFilter(Template)
     }
 
@@ -51,7 +52,7 @@ package struct AccountRules: Sendable {
             guard sampleName.isStrictlyBelow(baseName) else {
                 throw StartError("account_dn: \"\(name)\" does not lie below base, \(base)")
             }
-            finding = .byName(template)
+            finding = .byName(template, endsWithBase: template.tail.hasSuffix("," + base))
         case (nil, let filter?):
             let template = try Template(filter, key: "account_filter")
             guard let sample = try? template.filled(with: .sample), isFilter(sample) else {
@@ -71,12 +72,29 @@ package struct AccountRules: Sendable {
         requiresStableID = stableID != nil
     }
 
+    /// Whether finding an account needs what only the event tells of the subject.
+    package var needEvent: Bool {
+        switch finding {
+        case .byName(let template, _), .byFilter(let template): template.needsEvent
+        }
+    }
+
+    /// The account with this stable id, if `query` names it; `nil` if only a search can tell what it is called.
+    ///
+    /// - Parameter attribute: the one that names entries for ever at this server.
+    package func account(named query: AccountQuery, boundTo id: String, attribute: String) -> LocatedAccount? {
+        guard query.scope == .base, let id = StableID(bound: id, attribute: attribute) else { return nil }
+        return LocatedAccount(name: query.base, stableID: id)
+    }
+
     /// The question that finds the account of a subject, or why there is none to ask.
     package func query(for names: SubjectNames) throws(Refusal) -> AccountQuery {
         do {
             switch finding {
-            case .byName(let template):
+            case .byName(let template, let endsWithBase):
                 let text = try template.filled(with: names)
+                // A value can only be a value, and what follows it was looked at when the template was.
+                if endsWithBase { return AccountQuery(base: text, scope: .base, filter: "(objectClass=*)") }
                 guard let name = DistinguishedName(text), name.isStrictlyBelow(baseName) else {
                     throw Refusal("the account's DN, \(text), does not lie below \(base)")
                 }

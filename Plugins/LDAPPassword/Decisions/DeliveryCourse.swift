@@ -30,8 +30,8 @@ package struct SearchAnswer: Equatable, Sendable {
 package enum Step: Equatable, Sendable {
     /// Ask the query for these attributes, at most two entries. What is remembered of it is to be forgotten.
     case locate(AccountQuery, attributes: [String])
-    /// Ask the query for no attributes: it says whether the account may be touched.
-    case confirm(AccountQuery)
+    /// Ask whether the account may be touched.
+    case confirm(AccountProof)
     /// Write to this account; with the condition, if there is one, that it matches the filter.
     case write(LocatedAccount, condition: String?)
     /// Bind as this account with the password, on another connection.
@@ -53,10 +53,16 @@ package enum Interruption: Equatable, Sendable {
 /// The way of one request from "find the account" to its end. It decides; the connection does.
 ///
 /// ```
-/// waiting ─▶ locating ─▶ confirming ─▶ writing ─▶ ended
-///    │                     (only with `protect`)     ▲
-///    └── account remembered, write conditional ──▶ writing
+///                         (only with `protect`)
+/// waiting ─▶ locating ───────────▶ confirming ─▶ writing ─▶ ended
+///    │ account known   ├───────────────────────────▲
+///    ├────────────────▶│ write conditional         │
+///    └─────────────────┴──────────▶ confirming ────┘
 /// ```
+///
+/// Whatever is known of an account beforehand is proven before it is written to, or with the write itself: that the
+/// entry of this name has the account's stable id, is what the query finds, and is not protected. Where that does not
+/// hold, what was known counts for nothing and the account is looked for.
 ///
 /// If no answer comes, it matters where: a search changed nothing, so it is *retry*; a write may have been carried out,
 /// so it is *unknown*.
@@ -69,11 +75,12 @@ package struct DeliveryCourse: Sendable {
     package let query: AccountQuery
     package private(set) var stage: Stage = .waiting
     private let rules: AccountRules
-    /// The account that the subject is bound to.
-    private let boundTo: String?
+    /// The stable id of the account that the subject is bound to.
+    package let boundTo: String?
     /// Where the account is, once it has been found and may be used.
     package private(set) var account: LocatedAccount?
-    private var wasRemembered = false
+    /// What is known of it was not found for this request.
+    private var isKnown = false
     private var values: [String: [String]] = [:]
     private var leftOut: [String] = []
 
@@ -89,13 +96,27 @@ package struct DeliveryCourse: Sendable {
     /// Something was sent that may change the directory.
     package var isAmbiguous: Bool { stage == .writing }
 
-    /// The first step. `remembered` is where the account was found lately.
-    package mutating func begin(remembered: LocatedAccount?, facts: ServerFacts) -> Step {
-        if let remembered, condition(for: remembered, facts) != nil {
-            wasRemembered = true
-            return found(remembered, facts)
+    /// A write may have to be sent once more, to where the account is found then: what was sent was not sent on a search
+    /// of this request.
+    package var mayWriteAgain: Bool { isKnown }
+
+    /// The first step.
+    ///
+    /// - Parameter known: where the account should be, from an earlier search or by its name.
+    package mutating func begin(known: LocatedAccount?, facts: ServerFacts) -> Step {
+        guard writes, let known, let id = known.stableID?.text, id == boundTo ?? id else { return locate() }
+        // Without a binding it is not even sure whose account it is, and a search of its own would be due.
+        if boundTo == nil, condition(for: known, facts) == nil { return locate() }
+        isKnown = true
+        return found(known, facts)
+    }
+
+    private var writes: Bool {
+        switch purpose {
+        case .password: true
+        case .profile(let attributes): !attributes.isEmpty
+        case .read, .verify: false
         }
-        return locate()
     }
 
     /// After ``Step/locate(_:attributes:)``.
@@ -131,10 +152,11 @@ package struct DeliveryCourse: Sendable {
     /// After ``Step/confirm(_:)``.
     package mutating func confirmed(_ answer: SearchAnswer, facts: ServerFacts) -> Step {
         guard let account else { return locate() }
-        if answer.end.code == .noSuchObject { return gone(answer.end, "looking at protect") }
-        guard answer.end.code == .success else {
-            return finish(answer.end.code.outcome(.locating), answer.end.detail("looking at protect"))
-        }
+        let code = answer.end.code
+        if isKnown, code.outcome(.locating) != .retry, answer.entries.count != 1 || code != .success { return locate() }
+        let doing = isKnown ? "looking at the account" : "looking at protect"
+        if code == .noSuchObject { return gone(answer.end, doing) }
+        guard code == .success else { return finish(code.outcome(.locating), answer.end.detail(doing)) }
         guard answer.entries.count == 1 else {
             return finish(
                 .refused, "the account is protected: it matches protect, or the server cannot say that it does not")
@@ -180,7 +202,7 @@ package struct DeliveryCourse: Sendable {
     private mutating func locate() -> Step {
         stage = .locating
         account = nil
-        wasRemembered = false
+        isKnown = false
         var wanted = rules.stableIDs
         if case .read(let attributes) = purpose { wanted += attributes }
         return .locate(query, attributes: wanted)
@@ -195,11 +217,19 @@ package struct DeliveryCourse: Sendable {
             self.account = nil
             return finish(.refused, "the subject is bound to another account than the one that was found")
         }
-        guard let protect = rules.protect else { return act(on: account, facts) }
+        if isKnown ? condition(for: account, facts) != nil : rules.protect == nil { return act(on: account, facts) }
         stage = .confirming
-        // A server that cannot tell whether `protect` matches cannot tell that it does not, either: no entry then.
-        let filter = "(&\(account.stableID?.filter ?? "")(!\(protect)))"
-        return .confirm(AccountQuery(base: account.name, scope: .base, filter: filter))
+        return .confirm(AccountProof(account: account, filter: proof(of: account)))
+    }
+
+    /// The filter that the entry must match to be written to. A server that cannot tell whether `protect` matches cannot
+    /// tell that it does not, either: the entry does not match then.
+    private func proof(of account: LocatedAccount) -> String {
+        let parts = [
+            account.stableID?.filter, isKnown && query.scope == .subtree ? query.filter : nil,
+            rules.protect.map { "(!\($0))" },
+        ].compactMap(\.self)
+        return parts.count == 1 ? parts[0] : "(&\(parts.joined()))"
     }
 
     private mutating func act(on account: LocatedAccount, _ facts: ServerFacts) -> Step {
@@ -234,7 +264,7 @@ package struct DeliveryCourse: Sendable {
     /// The entry is no longer what was found. If that was some time ago, look again; otherwise somebody is changing it
     /// at this moment, or it went.
     private mutating func gone(_ answer: ServerAnswer, _ doing: String) -> Step {
-        if wasRemembered { return locate() }
+        if isKnown { return locate() }
         return finish(answer.code.outcome(.writing), answer.detail(doing))
     }
 
@@ -242,11 +272,11 @@ package struct DeliveryCourse: Sendable {
     /// however old the knowledge of its name is. `nil` if the server or the operation knows no conditions: OpenLDAP
     /// takes the control with Modify, not with Password Modify.
     private func condition(for account: LocatedAccount, _ facts: ServerFacts) -> String? {
-        guard facts.knowsAssertion, let stableID = account.stableID else { return nil }
+        guard facts.knowsAssertion, account.stableID != nil else { return nil }
         switch purpose {
         case .read, .verify: return nil
         case .password where facts.passwordByExtendedOperation: return nil
-        case .password, .profile: return rules.protect.map { "(&\(stableID.filter)(!\($0)))" } ?? stableID.filter
+        case .password, .profile: return proof(of: account)
         }
     }
 

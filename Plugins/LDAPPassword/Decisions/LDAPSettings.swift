@@ -18,7 +18,7 @@ package enum PasswordMethod: String, CaseIterable, Sendable {
 /// - `password_method`: auto.
 /// - `connect_timeout_ms`: 5000; TCP, TLS and bind together.
 /// - `operation_timeout_ms`: 10000; one operation, from its sending to its answer.
-/// - `in_flight`: 16 requests.
+/// - `in_flight`: 64 requests.
 package struct LDAPSettings: Sendable {
     package let server: ServerAddress
     /// StartTLS is to be done; always false for `ldaps://`.
@@ -75,7 +75,7 @@ package struct LDAPSettings: Sendable {
         self.passwordMethod = passwordMethod
         connectTimeout = UInt64(try written.int("connect_timeout_ms", default: 5000, in: 100...60_000))
         operationTimeout = UInt64(try written.int("operation_timeout_ms", default: 10_000, in: 100...120_000))
-        inFlight = try written.int("in_flight", default: 16, in: 1...256)
+        inFlight = try written.int("in_flight", default: 64, in: 1...256)
     }
 }
 

@@ -2,6 +2,8 @@ package import RuntimeSyncPlugin
 
 /// What the plugin was doing when the server answered.
 package enum Occasion: CaseIterable, Sendable {
+    /// Putting a request together, of which nothing has left yet.
+    case sending
     /// StartTLS and the service account's bind.
     case opening
     /// Looking for an account.
@@ -12,14 +14,17 @@ package enum Occasion: CaseIterable, Sendable {
     case verifying
 }
 
-/// The number at the head of a server's answer (RFC 4511, section 4.1.9 and the extensions of it), and what follows
-/// from it.
+/// The number at the head of a server's answer (RFC 4511, section 4.1.9 and the extensions of it) or what libldap says in
+/// its place, and what follows from it.
 ///
 /// - A condition of the server that passes is *retry*, whatever was done.
 /// - While opening, everything else is *misconfigured*: no request can succeed until somebody changes something.
 /// - A server that wants a safer connection or another way to authenticate says so to everyone: *misconfigured*.
 /// - Everything else is about this one change or this one account: *refused*. That holds for insufficient rights too,
 ///   because a directory may protect single accounts; and for codes that nobody knew when this was written.
+/// - Below zero are libldap's own codes. They say nothing about an account, only whether something was sent before: an
+///   answer to a write that cannot be understood leaves it *unknown*, everything else is *retry*, unless it is the
+///   request that libldap cannot put into bytes.
 ///
 /// The server being gone is not a code: see ``DeliveryCourse/interrupted(_:)``.
 package struct ResultCode: Hashable, Sendable {
@@ -35,20 +40,33 @@ package struct ResultCode: Hashable, Sendable {
     package static let assertionFailed = ResultCode(122)
 
     /// The name in the RFC, or the number's own.
-    package var name: String { Self.table[number]?.name ?? "code \(number)" }
+    package var name: String { knownName ?? "code \(number)" }
 
     /// Name and number, as in `insufficientAccessRights (50)`.
-    package var text: String { Self.table[number].map { "\($0.name) (\(number))" } ?? name }
+    package var text: String { knownName.map { "\($0) (\(number))" } ?? name }
+
+    private var knownName: String? { Self.table[number]?.name ?? Self.localNames[number] }
 
     /// How a request ends that got this answer. `noSuchObject` and `assertionFailed` say more to who knows what was
     /// asked; ``DeliveryCourse`` looks at them first.
     package func outcome(_ occasion: Occasion) -> Outcome {
+        if number < 0 { return localOutcome(occasion) }
         let row = Self.table[number]
         return switch occasion {
+        case .sending: .refused
         case .opening: row?.opening ?? .misconfigured
         case .locating: row?.locating ?? .refused
         case .writing: row?.writing ?? .refused
         case .verifying: row?.verifying ?? .refused
+        }
+    }
+
+    private func localOutcome(_ occasion: Occasion) -> Outcome {
+        switch (number, occasion) {
+        case (-3, .sending), (-7, .sending), (-9, .sending): .refused  // the request itself cannot be encoded
+        case (-12, .sending), (-12, .opening), (-6, .opening): .misconfigured  // this libldap cannot do it, ever
+        case (_, .writing): .unknown
+        default: .retry
         }
     }
 
@@ -65,6 +83,13 @@ package struct ResultCode: Hashable, Sendable {
         }
     }
 
+    private static let localNames: [Int32: String] = [
+        -1: "serverDown", -2: "localError", -3: "encodingError", -4: "decodingError", -5: "timeout", -6: "authUnknown",
+        -7: "filterError", -8: "userCancelled", -9: "paramError", -10: "noMemory", -11: "connectError",
+        -12: "notSupported", -13: "controlNotFound", -14: "noResultsReturned", -15: "moreResultsToReturn",
+        -16: "clientLoop", -17: "referralLimitExceeded", -18: "connecting",
+    ]
+
     private static let table: [Int32: Row] = [
         // code, name, then the outcome when opening, locating, writing, verifying
         0: Row("success", .delivered, .delivered, .delivered, .delivered),
@@ -72,12 +97,16 @@ package struct ResultCode: Hashable, Sendable {
         2: Row("protocolError", .misconfigured, .refused, .refused, .refused),
         3: Row("timeLimitExceeded", .retry, .retry, .retry, .retry),
         4: Row("sizeLimitExceeded", .misconfigured, .refused, .refused, .refused),
+        5: Row("compareFalse", .misconfigured, .refused, .refused, .refused),
+        6: Row("compareTrue", .misconfigured, .refused, .refused, .refused),
         7: Row("authMethodNotSupported", .misconfigured, .misconfigured, .misconfigured, .misconfigured),
         8: Row("strongerAuthRequired", .misconfigured, .misconfigured, .misconfigured, .misconfigured),
+        9: Row("partialResults", .misconfigured, .refused, .refused, .refused),
         10: Row("referral", .misconfigured, .refused, .refused, .refused),
         11: Row("adminLimitExceeded", .retry, .retry, .retry, .retry),
         12: Row("unavailableCriticalExtension", .misconfigured, .refused, .refused, .refused),
         13: Row("confidentialityRequired", .misconfigured, .misconfigured, .misconfigured, .misconfigured),
+        14: Row("saslBindInProgress", .misconfigured, .refused, .refused, .refused),
         16: Row("noSuchAttribute", .misconfigured, .refused, .refused, .refused),
         17: Row("undefinedAttributeType", .misconfigured, .refused, .refused, .refused),
         18: Row("inappropriateMatching", .misconfigured, .refused, .refused, .refused),
@@ -87,6 +116,9 @@ package struct ResultCode: Hashable, Sendable {
         32: Row("noSuchObject", .misconfigured, .absent, .absent, .absent),
         33: Row("aliasProblem", .misconfigured, .refused, .refused, .refused),
         34: Row("invalidDNSyntax", .misconfigured, .refused, .refused, .refused),
+        35: Row("isLeaf", .misconfigured, .refused, .refused, .refused),
+        36: Row("aliasDereferencingProblem", .misconfigured, .refused, .refused, .refused),
+        47: Row("proxyAuthorizationFailure", .misconfigured, .refused, .refused, .refused),
         48: Row("inappropriateAuthentication", .misconfigured, .refused, .refused, .refused),
         49: Row("invalidCredentials", .misconfigured, .refused, .refused, .refused),
         50: Row("insufficientAccessRights", .misconfigured, .refused, .refused, .refused),
@@ -96,9 +128,20 @@ package struct ResultCode: Hashable, Sendable {
         54: Row("loopDetect", .misconfigured, .refused, .refused, .refused),
         64: Row("namingViolation", .misconfigured, .refused, .refused, .refused),
         65: Row("objectClassViolation", .misconfigured, .refused, .refused, .refused),
+        66: Row("notAllowedOnNonLeaf", .misconfigured, .refused, .refused, .refused),
         67: Row("notAllowedOnRDN", .misconfigured, .refused, .refused, .refused),
+        68: Row("entryAlreadyExists", .misconfigured, .refused, .refused, .refused),
+        69: Row("objectClassModsProhibited", .misconfigured, .refused, .refused, .refused),
+        70: Row("resultsTooLarge", .misconfigured, .refused, .refused, .refused),
+        71: Row("affectsMultipleDSAs", .misconfigured, .refused, .refused, .refused),
+        76: Row("virtualListViewError", .misconfigured, .refused, .refused, .refused),
         // Internal trouble of the server, a full disk for one: it says nothing about the change.
         80: Row("other", .retry, .retry, .retry, .retry),
+        // Somebody at the server ended the operation (RFC 3909); it was not carried out.
+        118: Row("canceled", .retry, .retry, .retry, .retry),
+        119: Row("noSuchOperation", .misconfigured, .refused, .refused, .refused),
+        120: Row("tooLate", .misconfigured, .refused, .refused, .refused),
+        121: Row("cannotCancel", .misconfigured, .refused, .refused, .refused),
         122: Row("assertionFailed", .misconfigured, .refused, .retry, .refused),
         123: Row("authorizationDenied", .misconfigured, .refused, .refused, .refused),
     ]

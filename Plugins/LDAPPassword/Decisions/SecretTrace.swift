@@ -1,7 +1,7 @@
 /// Recognises a password in a server's message after the password itself has been wiped.
 ///
 /// Servers have been seen to repeat what they refuse. A message must never carry a password to the daemon, but the
-/// password is wiped as soon as it is sent, before the message comes. This keeps its length and a keyed hash (SipHash,
+/// password is wiped as soon as it is sent for the last time, before the message comes. This keeps its length and a keyed hash (SipHash,
 /// with this process's random key) and looks for a stretch of text with the same; it lives until the answer.
 package struct SecretTrace: Sendable {
     private let count: Int

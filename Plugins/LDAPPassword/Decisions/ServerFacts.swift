@@ -4,6 +4,8 @@ package struct ServerFacts: Equatable, Sendable {
     package var passwordByExtendedOperation = false
     /// The assertion control, RFC 4528: a write may carry a condition.
     package var knowsAssertion = false
+    /// It finds an entry by `entryDN` (RFC 5020) without looking at others: OpenLDAP's databases do.
+    package var findsByName = false
     /// Who made it, if it says.
     package var vendor: String?
 
@@ -20,12 +22,16 @@ package struct ServerFacts: Equatable, Sendable {
             case .extended: true
             }
         knowsAssertion = lists("supportedControl", Self.assertion)
+        findsByName = lists("objectClass", Self.openLDAP)
         vendor = (entry["vendorName"] + entry["vendorVersion"]).first.map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// What is asked of the root entry.
-    package static let attributes = ["supportedExtension", "supportedControl", "vendorName", "vendorVersion"]
+    package static let attributes = [
+        "objectClass", "supportedExtension", "supportedControl", "vendorName", "vendorVersion",
+    ]
 
     private static let passwordModify = "1.3.6.1.4.1.4203.1.11.1"
     private static let assertion = "1.3.6.1.1.12"
+    private static let openLDAP = "OpenLDAProotDSE"
 }

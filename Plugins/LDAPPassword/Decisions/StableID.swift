@@ -28,12 +28,45 @@ package struct StableID: Hashable, Sendable {
         return nil
     }
 
+    /// The id that a binding holds, of an attribute whose values are text or `objectGUID`; `nil` of any other, because
+    /// ``text`` may stand for bytes there.
+    package init?(bound text: String, attribute: String) {
+        switch attribute.lowercased() {
+        case "entryuuid", "nsuniqueid":
+            filter = "(\(attribute)=\(escaped(text)))"
+        case "objectguid":
+            guard let bytes = Self.bytes(ofGUID: text) else { return nil }
+            filter = "(\(attribute)=\(bytes.map { "\\" + hex($0) }.joined()))"
+        default:
+            return nil
+        }
+        self.attribute = attribute
+        self.text = text
+    }
+
     /// The usual way to write an `objectGUID`: its first three groups are stored least significant byte first
     /// (MS-DTYP, section 2.3.4.2).
     private static func guid(_ bytes: [UInt8]) -> String {
-        let order = [3, 2, 1, 0, -1, 5, 4, -1, 7, 6, -1, 8, 9, -1, 10, 11, 12, 13, 14, 15]
-        return order.map { $0 < 0 ? "-" : hex(bytes[$0]) }.joined()
+        guidOrder.map { $0 < 0 ? "-" : hex(bytes[$0]) }.joined()
     }
+
+    private static func bytes(ofGUID text: String) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        var rest = Substring(text)
+        for place in guidOrder {
+            if place < 0 {
+                guard rest.popFirst() == "-" else { return nil }
+            } else {
+                guard let byte = UInt8(rest.prefix(2), radix: 16) else { return nil }
+                bytes[place] = byte
+                rest = rest.dropFirst(2)
+            }
+        }
+        return rest.isEmpty && guid(bytes) == text ? bytes : nil
+    }
+
+    /// Which byte stands where; -1 is a hyphen.
+    private static let guidOrder = [3, 2, 1, 0, -1, 5, 4, -1, 7, 6, -1, 8, 9, -1, 10, 11, 12, 13, 14, 15]
 }
 
 /// An entry that the server returned.
@@ -44,8 +77,7 @@ package struct DirectoryEntry: Equatable, Sendable {
     /// - Parameter attributes: values by attribute type, in any spelling.
     package init(name: String, attributes: [String: [[UInt8]]]) {
         self.name = name
-        self.attributes = Dictionary(
-            attributes.map { ($0.key.lowercased(), $0.value) }, uniquingKeysWith: +)
+        self.attributes = attributes.reduce(into: [:]) { $0[$1.key.lowercased(), default: []] += $1.value }
     }
 
     /// The values of an attribute, in any spelling; empty if it has none or none may be seen.

@@ -34,6 +34,21 @@ package struct Template: Sendable {
 
     private let parts: [Part]
 
+    /// Whether a name is needed that only the event tells.
+    package var needsEvent: Bool {
+        parts.contains { part in
+            switch part {
+            case .value(.username), .value(.userID), .value(.email): true
+            case .value(.externalID), .literal: false
+            }
+        }
+    }
+
+    /// What stands after the last variable.
+    var tail: String {
+        if case .literal(let text) = parts.last { text } else { "" }
+    }
+
     /// - Throws: ``StartError`` if a `{{` has no `}}`, a variable is unknown, or none is there: such a template would
     ///   lead every subject to the same account.
     package init(_ text: String, key: String) throws(StartError) {
@@ -94,18 +109,22 @@ extension SubjectNames {
 /// Both know `\XX` for any byte, and both read it as that byte of the value and nothing else. So everything but plain
 /// letters, digits and `- . _ @` is written that way, instead of listing what is special where.
 package func escaped(_ value: String) -> String {
+    if value.utf8.allSatisfy(isPlain) { return value }
     var text = ""
     for byte in value.utf8 {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "@"):
-            text.unicodeScalars.append(Unicode.Scalar(byte))
-        default:
-            text += "\\" + hex(byte)
-        }
+        if isPlain(byte) { text.unicodeScalars.append(Unicode.Scalar(byte)) } else { text += "\\" + hex(byte) }
     }
     return text
+}
+
+private func isPlain(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+        UInt8(ascii: "@"):
+        true
+    default: false
+    }
 }
 
 /// Two lower-case hexadecimal digits.

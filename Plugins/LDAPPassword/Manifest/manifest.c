@@ -80,7 +80,7 @@ RTS_MANIFEST({
         "description": "Milliseconds until the server must have answered one operation."
       },
       "in_flight": {
-        "type": "integer", "minimum": 1, "maximum": 256, "default": 16,
+        "type": "integer", "minimum": 1, "maximum": 256, "default": 64,
         "description": "Requests that are outstanding at the server at once, all on one connection."
       }
     }

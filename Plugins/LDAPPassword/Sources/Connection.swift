@@ -16,6 +16,7 @@ final class Connection {
     /// The request that the socket did not take whole. libldap writes the rest when it is asked for results, and does
     /// not tell when it has: only the answer does.
     private(set) var unfinished: Int32?
+    private var isHeld = false
     private let lifeline: Lifeline
     private let mayBeInClear: Bool
 
@@ -46,7 +47,33 @@ final class Connection {
     /// Whether a password may be sent.
     var mayCarrySecrets: Bool { ldap_tls_inplace(handle) == 1 || mayBeInClear }
 
+    /// From now on reads as much as has come, and not each answer in two pieces.
+    func readAhead() {
+        var stream: OpaquePointer?
+        guard ldap_get_option(handle, LDAP_OPT_SOCKBUF, &stream) == LDAP_SUCCESS, let stream else { return }
+        ber_sockbuf_add_io(stream, rts_readahead(), LBER_SBIOD_LEVEL_PROVIDER, nil)
+    }
+
     // MARK: Sending
+
+    /// Keeps what is sent from now on in the kernel until ``letGo()``, so that many small requests leave as one.
+    func hold() {
+        if isHeld { return }
+        isHeld = true
+        cork(1)
+    }
+
+    /// Lets leave what ``hold()`` kept.
+    func letGo() {
+        if !isHeld { return }
+        isHeld = false
+        cork(0)
+    }
+
+    private func cork(_ value: Int32) {
+        var value = value
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
 
     /// What became of an attempt to send.
     enum Sending {
@@ -60,13 +87,15 @@ final class Connection {
         case failed(ServerAnswer)
     }
 
-    /// Asks a query, at most two entries.
-    func search(_ query: AccountQuery, attributes: [String]) -> Sending {
+    /// Asks a query.
+    ///
+    /// - Parameter limit: at most so many entries.
+    func search(_ query: AccountQuery, attributes: [String], limit: Int = 2) -> Sending {
         let arena = Arena()
         var names = attributes.map { Optional(arena.text($0)) } + [nil]
         let scope = query.scope == .base ? RTS_LDAP_SCOPE_BASE : RTS_LDAP_SCOPE_SUBTREE
         return send {
-            ldap_search_ext(handle, query.base, scope, query.filter, &names, 0, nil, nil, nil, 2, &$0)
+            ldap_search_ext(handle, query.base, scope, query.filter, &names, 0, nil, nil, nil, Int32(limit), &$0)
         }
     }
 
@@ -87,10 +116,12 @@ final class Connection {
 
     /// Sets the password by the operation made for it (RFC 3062).
     func setPassword(_ name: String, _ password: UnsafeRawBufferPointer) -> Sending {
-        let arena = Arena()
-        var user = arena.bytes(name)
+        var name = name
         var new = lent(password)
-        return send { ldap_passwd(handle, &user, nil, &new, nil, nil, &$0) }
+        return name.withUTF8 { name in
+            var user = lent(UnsafeRawBufferPointer(name))
+            return send { ldap_passwd(handle, &user, nil, &new, nil, nil, &$0) }
+        }
     }
 
     /// Authenticates by name and password.
@@ -225,7 +256,7 @@ final class Connection {
     }
 }
 
-/// A secret as libldap wants to see it. Not copied: libldap only reads.
+/// A secret or a name as libldap wants to see it. Not copied: libldap only reads.
 private func lent(_ secret: UnsafeRawBufferPointer) -> berval {
     berval(
         bv_len: ber_len_t(secret.count),

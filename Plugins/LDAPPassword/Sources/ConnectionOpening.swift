@@ -16,6 +16,7 @@ struct ConnectionOpening {
         let deadline = host.now + settings.connectTimeout
         let connection = try secured(until: deadline)
         try bind(connection, until: deadline)
+        connection.readAhead()
         let root = AccountQuery(base: "", scope: .base, filter: "(objectClass=*)")
         let answer = try self.answer(
             to: connection.search(root, attributes: ServerFacts.attributes), on: connection, until: deadline,
@@ -51,7 +52,7 @@ struct ConnectionOpening {
                 }
             }
         case .busy, .lost: throw OpenFailure(.retry, "\(doing): the connection was lost")
-        case .failed(let answer): throw OpenFailure(.misconfigured, answer.detail(doing))
+        case .failed(let answer): throw OpenFailure(answer.code.outcome(.opening), answer.detail(doing))
         }
     }
 

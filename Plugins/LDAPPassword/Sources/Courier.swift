@@ -22,6 +22,17 @@ struct Courier {
         let deadline: UInt64
     }
 
+    /// A request and what is to be confirmed for it.
+    private typealias Asking = (request: Request, proof: AccountProof)
+
+    /// Requests whose proofs were sent as one search.
+    private struct JointFlight {
+        let message: Int32
+        let question: JointProof
+        var asking: [Asking]
+        let deadline: UInt64
+    }
+
     private let directory: Directory
     private let orders: Mailbox<CourierOrder>
     private let inspections: Mailbox<Inspection>
@@ -36,6 +47,14 @@ struct Courier {
     private var stalled: [(request: Request, step: Step)] = []
     /// By the number of the message that was sent.
     private var inFlight: [Int32: Flight] = [:]
+    /// To be confirmed together with whatever else comes while the last joint question is out: the busier it gets, the
+    /// fewer questions a request costs.
+    private var gathered: [Asking] = []
+    private var joint: JointFlight?
+    /// The attribute that names entries for ever at this server, once an entry has shown it.
+    private var idAttribute: String?
+    /// Questions sent since the host was last told, by the counter's name.
+    private var asked: [String: Int64] = [:]
 
     init(
         _ directory: Directory, orders: Mailbox<CourierOrder>, inspections: Mailbox<Inspection>, lifeline: Lifeline
@@ -50,11 +69,15 @@ struct Courier {
     private var now: UInt64 { directory.host.now }
 
     mutating func run() {
-        while follow(orders.take()) {
+        let host = directory.host
+        var isCalled = true
+        while follow(isCalled ? orders.take() : []) {
             expire()
             advance()
-            sleep()
-            receive()
+            tellAsked()
+            connection?.letGo()
+            isCalled = sleep()
+            host.together { receive() }
         }
         endAll(.stopping)
         connection = nil
@@ -78,27 +101,42 @@ struct Courier {
 
     private mutating func advance() {
         while true {
-            let outstanding = inFlight.count + stalled.count
+            let outstanding = inFlight.count + stalled.count + gathered.count + (joint?.asking.count ?? 0)
             switch state.next(waiting: waiting.count, inFlight: outstanding, now: now) {
             case .wait:
-                return resume()
+                resume()
+                return confirmTogether()
             case .open:
                 open()
             case .answer(let completion):
                 answerWaiting(completion)
             case .send(let count):
-                if isStalled { return resume() }
+                if isStalled {
+                    resume()
+                    return confirmTogether()
+                }
+                if count > 1 { connection?.hold() }
                 let requests = waiting.prefix(count)
                 waiting.removeFirst(requests.count)
                 for request in requests {
-                    let remembered = cache.account(for: request.course.query, now: now)
-                    perform(request.course.begin(remembered: remembered, facts: facts), for: request)
+                    perform(request.course.begin(known: known(request.course), facts: facts), for: request)
                 }
             case .close:
                 connection = nil
                 state.closed()
             }
         }
+    }
+
+    /// Where the account should be.
+    private mutating func known(_ course: DeliveryCourse) -> LocatedAccount? {
+        if let idAttribute, let boundTo = course.boundTo,
+            let account = directory.settings.accounts.account(
+                named: course.query, boundTo: boundTo, attribute: idAttribute)
+        {
+            return account
+        }
+        return cache.account(for: course.query, boundTo: course.boundTo, now: now)
     }
 
     private var facts: ServerFacts { connection?.facts ?? ServerFacts() }
@@ -145,6 +183,8 @@ struct Courier {
                 Completion(.delivered, detail: detail, account: account.stableID?.text, record: record(values)))
         case .bind(let account):
             return inspections.post(.verify(request, account))
+        case .confirm(let proof) where proof.canBeJoined && facts.findsByName:
+            return gathered.append((request, proof))
         case .locate, .confirm, .write:
             break
         }
@@ -154,6 +194,7 @@ struct Courier {
             let timeout = directory.settings.operationTimeout
             inFlight[message] = Flight(request: request, deadline: min(request.deadline, now + timeout))
             if connection?.unfinished == message { directory.host.count("stalls") }
+            count(step)
         case .busy:
             stalled.append((request, step))
         case .lost:
@@ -161,7 +202,7 @@ struct Courier {
             complete(request, request.course.interrupted(.connectionLost))
             lose()
         case .failed(let answer):
-            complete(request, Completion(.refused, detail: answer.detail("encoding the request")))
+            complete(request, Completion(answer.code.outcome(.sending), detail: answer.detail("encoding the request")))
         }
     }
 
@@ -170,8 +211,8 @@ struct Courier {
         switch step {
         case .locate(let query, let attributes):
             return connection.search(query, attributes: attributes)
-        case .confirm(let query):
-            return connection.search(query, attributes: ["1.1"])
+        case .confirm(let proof):
+            return connection.search(proof.query, attributes: ["1.1"])
         case .write(let account, let condition):
             if case .profile(let attributes) = request.course.purpose {
                 return connection.modify(account.name, attributes, condition: condition)
@@ -182,11 +223,56 @@ struct Courier {
                     ? connection.setPassword(account.name, password)
                     : connection.modifyPassword(account.name, password, condition: condition)
             }
-            if case .sent = sending { request.wipeSecret() }
+            if case .sent = sending, !request.course.mayWriteAgain { request.wipeSecret() }
             return sending ?? .lost
         case .bind, .report, .finish:
             return .lost
         }
+    }
+
+    /// Asks for what was gathered, unless the last joint question is still out.
+    private mutating func confirmTogether() {
+        guard joint == nil, !gathered.isEmpty, !isStalled, let connection else { return }
+        let asking = Array(gathered.prefix(JointProof.limit))
+        let question = JointProof(
+            asking.map(\.proof), below: directory.settings.accounts.base)
+        let sending = connection.search(question.query, attributes: question.attributes, limit: asking.count + 1)
+        if case .busy = sending { return }
+        gathered.removeFirst(asking.count)
+        switch sending {
+        case .sent(let message):
+            let deadline = now + directory.settings.operationTimeout
+            joint = JointFlight(message: message, question: question, asking: asking, deadline: deadline)
+            if connection.unfinished == message { directory.host.count("stalls") }
+            asked["confirmations", default: 0] += 1
+        case .lost:
+            gathered = asking + gathered
+            lose()
+        case .failed, .busy:
+            askOneByOne(asking)
+        }
+    }
+
+    /// A server that would not answer a joint question is not asked another on this connection.
+    private mutating func askOneByOne(_ asking: [Asking]) {
+        connection?.facts.findsByName = false
+        let all = asking + gathered
+        gathered = []
+        for (request, proof) in all { perform(.confirm(proof), for: request) }
+    }
+
+    private mutating func count(_ step: Step) {
+        switch step {
+        case .locate: asked["searches", default: 0] += 1
+        case .confirm: asked["confirmations", default: 0] += 1
+        case .write, .bind, .report, .finish: break
+        }
+    }
+
+    private mutating func tellAsked() {
+        if asked.isEmpty { return }
+        for (name, count) in asked { directory.host.count(name, count) }
+        asked = [:]
     }
 
     // MARK: Back
@@ -197,10 +283,23 @@ struct Courier {
             case .nothing: return
             case .lost: return lose()
             case .answer(let answer):
+                if let joint, joint.message == answer.message {
+                    self.joint = nil
+                    take(answer.search(hiding: nil), for: joint)
+                    continue
+                }
                 guard let flight = inFlight.removeValue(forKey: answer.message) else { continue }
                 take(answer.search(hiding: flight.request.trace), for: flight.request)
             }
         }
+    }
+
+    private mutating func take(_ answer: SearchAnswer, for joint: JointFlight) {
+        guard let answers = joint.question.answers(answer, to: joint.asking.map(\.proof)) else {
+            return askOneByOne(joint.asking)
+        }
+        if answers.count > 1 { connection?.hold() }
+        for ((request, _), answer) in zip(joint.asking, answers) { take(answer, for: request) }
     }
 
     private mutating func take(_ answer: SearchAnswer, for request: Request) {
@@ -208,7 +307,7 @@ struct Courier {
         switch request.course.stage {
         case .locating:
             step = request.course.located(answer, facts: facts)
-            if let account = request.course.account { cache.store(account, for: request.course.query, now: now) }
+            if let account = request.course.account { remember(account, request.course) }
         case .confirming:
             step = request.course.confirmed(answer, facts: facts)
         case .writing:
@@ -220,15 +319,29 @@ struct Courier {
         perform(step, for: request)
     }
 
+    private mutating func remember(_ account: LocatedAccount, _ course: DeliveryCourse) {
+        if let attribute = account.stableID?.attribute { idAttribute = attribute }
+        cache.store(account, for: course.query, now: now)
+    }
+
     // MARK: What does not come back
 
     /// The connection is gone: every request on it ends, each by what it had sent.
     private mutating func lose() {
         connection = nil
         state.closed()
-        end(inFlight.values.map(\.request), .connectionLost)
+        end(inFlight.values.map(\.request) + takeUnconfirmed(), .connectionLost)
         inFlight = [:]
         endStalled(.connectionLost)
+    }
+
+    /// Those that wait for a proof, asked for or not.
+    private mutating func takeUnconfirmed() -> [Request] {
+        defer {
+            joint = nil
+            gathered = []
+        }
+        return ((joint?.asking ?? []) + gathered).map(\.request)
     }
 
     private mutating func expire() {
@@ -237,6 +350,18 @@ struct Courier {
             // A server that answers nothing in time may have forgotten the connection.
             retire()
             giveUp(message, flight.request, .timedOut)
+        }
+        if let joint, joint.deadline <= now {
+            retire()
+            abandonJoint()
+            end(joint.asking.map(\.request), .timedOut)
+        }
+        let late = ((joint?.asking ?? []) + gathered).map(\.request).filter { $0.deadline <= now }
+        if !late.isEmpty {
+            // Others still wait for the answer.
+            joint?.asking.removeAll { $0.request.deadline <= now }
+            gathered.removeAll { $0.request.deadline <= now }
+            end(late, .timedOut)
         }
         if waiting.contains(where: { $0.deadline <= now }) {
             end(waiting.filter { $0.deadline <= now }, .timedOut)
@@ -254,6 +379,11 @@ struct Courier {
         } else if let (message, flight) = inFlight.first(where: { $0.value.request.id == id }) {
             if flight.request.course.isAmbiguous { retire() }
             giveUp(message, flight.request, .cancelled)
+        } else if let index = gathered.firstIndex(where: { $0.request.id == id }) {
+            end([gathered.remove(at: index).request], .cancelled)
+        } else if let index = joint?.asking.firstIndex(where: { $0.request.id == id }) {
+            // The question stays: others wait for its answer, and it changes nothing.
+            if let request = joint?.asking.remove(at: index).request { end([request], .cancelled) }
         } else if let index = stalled.firstIndex(where: { $0.request.id == id }) {
             let request = stalled.remove(at: index).request
             request.course.withdraw()
@@ -273,17 +403,24 @@ struct Courier {
         }
     }
 
+    private mutating func abandonJoint() {
+        guard let message = joint?.message else { return }
+        joint = nil
+        if connection?.unfinished == message { lose() } else { connection?.abandon(message) }
+    }
+
     /// Sends nothing new on this connection. What could not be sent begins again on the next one.
     private mutating func retire() {
         state.retire()
-        let requests = stalled.map(\.request)
+        let requests = stalled.map(\.request) + gathered.map(\.request)
         stalled = []
+        gathered = []
         for request in requests { request.course.withdraw() }
         waiting = requests + waiting
     }
 
     private mutating func endAll(_ reason: Interruption) {
-        end(inFlight.values.map(\.request) + waiting, reason)
+        end(inFlight.values.map(\.request) + takeUnconfirmed() + waiting, reason)
         inFlight = [:]
         waiting = []
         endStalled(reason)
@@ -311,17 +448,25 @@ struct Courier {
     // MARK: Sleep
 
     /// Sleeps until something happens. With nothing to do, that is until the next order, however long.
-    private func sleep() {
+    ///
+    /// - Returns: whether there may be orders.
+    private func sleep() -> Bool {
         var deadline = UInt64.max
         for flight in inFlight.values { deadline = min(deadline, flight.deadline) }
         for request in waiting { deadline = min(deadline, request.deadline) }
         for (request, _) in stalled { deadline = min(deadline, request.deadline) }
+        for (request, _) in gathered { deadline = min(deadline, request.deadline) }
+        if let joint {
+            deadline = min(deadline, joint.deadline)
+            for (request, _) in joint.asking { deadline = min(deadline, request.deadline) }
+        }
         if isStalled { deadline = min(deadline, now + Self.look) }
         let now = now
         let timeout = deadline == .max ? -1 : Int32(clamping: max(deadline, now) - now)
         var entries = [pollfd(fd: orders.bell, events: Int16(POLLIN), revents: 0)]
         if let connection { entries.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0)) }
         _ = poll(&entries, nfds_t(entries.count), timeout)
+        return entries[0].revents != 0
     }
 
     /// Milliseconds between two attempts to write the rest of a request that was too big for the socket.

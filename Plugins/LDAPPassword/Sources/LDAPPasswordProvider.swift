@@ -118,7 +118,7 @@ final class LDAPPasswordProvider: Provider {
         }
         let query: AccountQuery
         do {
-            query = try settings.accounts.query(for: SubjectNames(of: delivery))
+            query = try settings.accounts.query(for: SubjectNames(of: delivery, event: settings.accounts.needEvent))
         } catch {
             return refuse(delivery.id, error.reason)
         }
@@ -134,8 +134,10 @@ final class LDAPPasswordProvider: Provider {
 
 extension SubjectNames {
     /// What a delivery says about its subject. An event that is no JSON names nobody.
-    fileprivate init(of delivery: borrowing Delivery) {
-        let subject = (try? JSON(parsing: delivery.event))?["subject"]
+    ///
+    /// - Parameter event: whether the event is read too.
+    fileprivate init(of delivery: borrowing Delivery, event: Bool) {
+        let subject = event ? (try? JSON(parsing: delivery.event))?["subject"] : nil
         self.init(
             externalID: delivery.externalID, username: subject?["username"]?.string, userID: subject?["id"]?.string,
             email: subject?["email"]?.string)

@@ -126,7 +126,8 @@ RTS_MANIFEST({
                     "method": {"enum": ["POST", "PUT", "PATCH", "DELETE"], "description": "The request's method."},
                     "path": {"type": "string", "description": "Path, and perhaps query, below base_url; it begins with a slash."},
                     "headers": {"type": "object", "additionalProperties": {"type": "string"}, "default": {}, "description": "More header fields, over those of all requests."},
-                    "body": {"default": null, "description": "JSON with placeholders in its strings; null: no body."}
+                    "body": {"default": null, "description": "JSON with placeholders in its strings; null: no body."},
+                    "announce_only": {"type": "boolean", "default": false, "description": "For password.updated only: the request tells of the change and carries no password. Without it a body without {{secret}} is refused there."}
                 }
             }
         }

@@ -10,11 +10,13 @@ package struct RequestTemplate: Sendable, Equatable {
     package let needsEvent: Bool
     /// Whether a placeholder looks into the attributes.
     package let needsAttributes: Bool
+    /// A password's request that only tells of the change: it was written down that it carries no password.
+    package let onlyAnnounces: Bool
 
     package static let methods = ["POST", "PUT", "PATCH", "DELETE"]
 
     /// - Parameters:
-    ///   - json: `{"method": …, "path": …, "headers": {…}, "body": …}`; headers and body may be left out.
+    ///   - json: `{"method": …, "path": …, "headers": {…}, "body": …, "announce_only": …}`; method and path are needed.
     ///   - place: the settings key it stands at, for the error.
     ///   - common: headers of every request; one of this template with the same name stands in its place.
     package init(_ json: JSON, at place: String, common: [HeaderTemplate] = []) throws(StartError) {
@@ -35,6 +37,7 @@ package struct RequestTemplate: Sendable, Equatable {
             case nil, .null?: nil
             case let body?: try BodyTemplate(body, at: "\(place).body")
             }
+        onlyAnnounces = try reader.bool("announce_only", default: false)
         try reader.finish()
         let placeholders = self.path.placeholders + headers.flatMap(\.placeholders) + (body?.placeholders ?? [])
         needsEvent = placeholders.contains(where: \.needsEvent)
@@ -44,6 +47,20 @@ package struct RequestTemplate: Sendable, Equatable {
     /// Whether a request made of this carries the password, if there is one.
     package var carriesSecret: Bool {
         body?.placeholders.contains { $0.source == .secret } ?? false
+    }
+
+    /// A password counts as delivered once this request has succeeded, so it must have been in it.
+    ///
+    /// - Parameter place: the settings key it stands at, for the error.
+    func requirePassword(at place: String) throws(StartError) {
+        if carriesSecret, onlyAnnounces {
+            throw StartError("\(place).announce_only: true is accepted only for a body without {{secret}}")
+        }
+        guard carriesSecret || onlyAnnounces else {
+            throw StartError(
+                "\(place).body: needs {{secret}}, or every password would count as delivered without having been sent; "
+                    + "announce_only: true is accepted for a target that is only to hear of the change")
+        }
     }
 
     /// Fills everything in.

@@ -96,6 +96,9 @@ package struct WorkforceSettings: Sendable {
         }
     }
 
+    /// The kind of every delivery of a password.
+    private static let passwordKind = "password.updated"
+
     /// The built-in requests, with those of the settings put over them, kind by kind.
     private static func requests(
         _ written: JSON?, common: [HeaderTemplate]
@@ -110,6 +113,11 @@ package struct WorkforceSettings: Sendable {
         var requests: [String: RequestTemplate?] = [:]
         for (kind, json) in defaults.merging(written, uniquingKeysWith: { _, written in written }) {
             let template = json == .null ? nil : try RequestTemplate(json, at: "\(place).\(kind)", common: common)
+            if kind == Self.passwordKind {
+                try template?.requirePassword(at: "\(place).\(kind)")
+            } else if template?.onlyAnnounces == true {
+                throw StartError("\(place).\(kind).announce_only: true is accepted for \(Self.passwordKind) only")
+            }
             requests.updateValue(template, forKey: kind)
         }
         return requests

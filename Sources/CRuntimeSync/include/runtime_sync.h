@@ -146,6 +146,19 @@ typedef struct rts_host {
     const void *(*extension)(void *context, const char *id);
 } rts_host;
 
+/*
+ * The host's extension "batch/1", for a thread that completes many requests in a row: what it says after begin may wait
+ * for its end, and then crosses to the daemon at once. Other threads are not concerned. One begin, one end, on the same
+ * thread, and no waiting in between: what was said is not known before.
+ */
+#define RTS_BATCH "batch/1"
+
+typedef struct rts_batch {
+    size_t size;
+    void (*begin)(void *context); /* [any thread]; context: the host's */
+    void (*end)(void *context);   /* [any thread]; the one that called begin */
+} rts_batch;
+
 /* What the plugin offers. A NULL function means "not offered"; start, deliver and stop are required. */
 typedef struct rts_plugin {
     size_t size;

@@ -51,8 +51,8 @@ public struct ProviderSettings: Hashable, Sendable {
     public var retry: RetrySettings
     /// So long one delivery may take; default 30 s. Afterwards its end is unknown.
     public var deadline = Duration.seconds(30)
-    /// Deliveries under way at once; default 16.
-    public var inFlight = 16
+    /// Deliveries under way at once; default 64.
+    public var inFlight = 64
     public var limits = ProviderLimits()
     /// Hosts and ports that it may connect to, besides those of the URLs in its own settings.
     public var egress: [HostPort] = []

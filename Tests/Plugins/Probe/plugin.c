@@ -176,6 +176,37 @@ static void search_memory(const rts_delivery *delivery) {
     free(what);
 }
 
+/* Much more than a batch may hold back, and the answer at its end. */
+static void *complete_in_batch(void *argument) {
+    uint64_t id = *(uint64_t *)argument;
+    free(argument);
+    const rts_batch *batch = host->extension(host->context, RTS_BATCH);
+    if (!batch || host->extension(host->context, "batch/0")) abort();
+    const char *name = "in_batch";
+    batch->begin(host->context);
+    for (int count = 0; count < 20000; count++) {
+        host->metric(host->context, (rts_bytes){(const uint8_t *)name, strlen(name)}, 1);
+    }
+    answer(id, RTS_DELIVERED, "in a batch");
+    batch->end(host->context);
+    return NULL;
+}
+
+/* Frees 16 MiB, which stay in the heap below one block that is still in use. */
+static void leave_hole(const rts_delivery *delivery) {
+    enum { blocks = 16384, size = 1024 };
+    static char *below[blocks], *above;
+    for (int index = 0; index < blocks; index++) {
+        below[index] = malloc(size);
+        if (!below[index]) abort();
+        memset(below[index], 'x', size);
+    }
+    above = malloc(size);
+    if (!above) abort();
+    for (int index = 0; index < blocks; index++) free(below[index]);
+    answer(delivery->id, RTS_DELIVERED, "");
+}
+
 static void read_file(const rts_delivery *delivery) {
     char text[128] = {0}, number[8];
     if (copy(delivery->external_id, number, sizeof number) != 0) abort();
@@ -208,13 +239,15 @@ static void deliver(void *state, const rts_delivery *delivery) {
     (void)state;
     if (is(delivery->kind, "attack")) {
         attack(delivery);
+    } else if (is(delivery->kind, "leave a hole")) {
+        leave_hole(delivery);
     } else if (is(delivery->kind, "complete")) {
         answer(delivery->id, RTS_DELIVERED, "");
-    } else if (is(delivery->kind, "complete later")) {
+    } else if (is(delivery->kind, "complete later") || is(delivery->kind, "complete in a batch")) {
         uint64_t *id = malloc(sizeof *id);
         if (!id) abort();
         *id = delivery->id;
-        in_thread(complete_later, id);
+        in_thread(is(delivery->kind, "complete later") ? complete_later : complete_in_batch, id);
     } else if (is(delivery->kind, "complete twice")) {
         int32_t first = answer(delivery->id, RTS_DELIVERED, "");
         int32_t second = answer(delivery->id, RTS_REFUSED, "again");
