@@ -86,6 +86,16 @@ import Testing
         #expect(try worker.next(RTW_PONG).id == 0)
     }
 
+    @Test func `gives memory back at the first ping after work`() throws {
+        let worker = try worker()
+        try worker.send(.request(id: 1, kind: "leave a hole"))
+        #expect(try worker.done().id == 1)
+        let before = try residentKiB(worker.pid)
+        try worker.send(Frame(RTW_PING))
+        _ = try worker.next(RTW_PONG)
+        #expect(try residentKiB(worker.pid) < before - (12 << 10))
+    }
+
     @Test func `stops the plugin, sends what is left, and ends with 0`() throws {
         let worker = try worker()
         var frames: [Frame] = (1...64).map { .request(id: $0, kind: "complete") }
@@ -234,4 +244,15 @@ import Testing
         try worker.send(.request(id: 1, kind: "crash"))
         #expect(try worker.end() & 0x7f == SIGABRT)
     }
+}
+
+/// What a process has in memory.
+private func residentKiB(_ pid: pid_t) throws -> Int {
+    let file = try #require(fopen("/proc/\(pid)/statm", "r"))
+    defer { fclose(file) }
+    var text = [CChar](repeating: 0, count: 256)
+    _ = try #require(fgets(&text, Int32(text.count), file))
+    let pages = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        .split(separator: " ").dropFirst().first.flatMap { Int($0) }
+    return try #require(pages) * 4
 }

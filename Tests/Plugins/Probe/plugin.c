@@ -192,6 +192,21 @@ static void *complete_in_batch(void *argument) {
     return NULL;
 }
 
+/* Frees 16 MiB, which stay in the heap below one block that is still in use. */
+static void leave_hole(const rts_delivery *delivery) {
+    enum { blocks = 16384, size = 1024 };
+    static char *below[blocks], *above;
+    for (int index = 0; index < blocks; index++) {
+        below[index] = malloc(size);
+        if (!below[index]) abort();
+        memset(below[index], 'x', size);
+    }
+    above = malloc(size);
+    if (!above) abort();
+    for (int index = 0; index < blocks; index++) free(below[index]);
+    answer(delivery->id, RTS_DELIVERED, "");
+}
+
 static void read_file(const rts_delivery *delivery) {
     char text[128] = {0}, number[8];
     if (copy(delivery->external_id, number, sizeof number) != 0) abort();
@@ -224,6 +239,8 @@ static void deliver(void *state, const rts_delivery *delivery) {
     (void)state;
     if (is(delivery->kind, "attack")) {
         attack(delivery);
+    } else if (is(delivery->kind, "leave a hole")) {
+        leave_hole(delivery);
     } else if (is(delivery->kind, "complete")) {
         answer(delivery->id, RTS_DELIVERED, "");
     } else if (is(delivery->kind, "complete later") || is(delivery->kind, "complete in a batch")) {
