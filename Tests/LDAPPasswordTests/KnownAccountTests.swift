@@ -158,6 +158,24 @@ struct KnownAccountTests {
         #expect(bench.harness.metrics["searches"] == searches + 30)
     }
 
+    @Test func `one whose time is over does not take those with it that are asked about at the same time`() async throws
+    {
+        let server = try directory()
+        let bench = try bench(server, .byName, "extended")
+        let (ada, bob) = (try await bound(bench, "ada"), try await bound(bench, "bob"))
+        server.freeze()
+        var request = Request(
+            .credential, kind: "password.updated", externalID: "ada", account: ada, secret: "second")
+        request.deadline = 200
+        let short = bench.harness.deliver(request)
+        let long = bench.sendPassword("bob", "second", account: bob)
+        #expect(try await bench.harness.completion(of: short).outcome == .retry)
+        server.resume()
+        #expect(try await bench.harness.completion(of: long).outcome == .delivered)
+        #expect(bench.harness.metrics["connections"] == 1)
+        #expect(server.bind(OpenLDAP.name("ada"), password: "first") == 0)
+    }
+
     @Test func `a server that does not answer a joint question is asked one by one`() async throws {
         // It lets nobody search the base itself, only the entries below it.
         let server = try directory { $0.hidesPeople = true }

@@ -241,8 +241,7 @@ struct Courier {
         gathered.removeFirst(asking.count)
         switch sending {
         case .sent(let message):
-            let last = now + directory.settings.operationTimeout
-            let deadline = asking.reduce(last) { min($0, $1.request.deadline) }
+            let deadline = now + directory.settings.operationTimeout
             joint = JointFlight(message: message, question: question, asking: asking, deadline: deadline)
             if connection.unfinished == message { directory.host.count("stalls") }
             asked["confirmations", default: 0] += 1
@@ -357,9 +356,12 @@ struct Courier {
             abandonJoint()
             end(joint.asking.map(\.request), .timedOut)
         }
-        if gathered.contains(where: { $0.request.deadline <= now }) {
-            end(gathered.map(\.request).filter { $0.deadline <= now }, .timedOut)
+        let late = ((joint?.asking ?? []) + gathered).map(\.request).filter { $0.deadline <= now }
+        if !late.isEmpty {
+            // Others still wait for the answer.
+            joint?.asking.removeAll { $0.request.deadline <= now }
             gathered.removeAll { $0.request.deadline <= now }
+            end(late, .timedOut)
         }
         if waiting.contains(where: { $0.deadline <= now }) {
             end(waiting.filter { $0.deadline <= now }, .timedOut)
@@ -454,7 +456,10 @@ struct Courier {
         for request in waiting { deadline = min(deadline, request.deadline) }
         for (request, _) in stalled { deadline = min(deadline, request.deadline) }
         for (request, _) in gathered { deadline = min(deadline, request.deadline) }
-        if let joint { deadline = min(deadline, joint.deadline) }
+        if let joint {
+            deadline = min(deadline, joint.deadline)
+            for (request, _) in joint.asking { deadline = min(deadline, request.deadline) }
+        }
         if isStalled { deadline = min(deadline, now + Self.look) }
         let now = now
         let timeout = deadline == .max ? -1 : Int32(clamping: max(deadline, now) - now)
