@@ -191,7 +191,7 @@ struct OutageTests {
         let server = try directory()
         let bench = try Bench(server)
         #expect(try await bench.setPassword("ada", "after").outcome == .delivered)
-        let sockets = (3..<1024).filter { peerPort(of: $0) == server.port }
+        let sockets = (3..<65_536).filter { peerPort(of: $0) == server.port }
         try #require(sockets.count == 1)
         let idle = option(TCP_KEEPIDLE, of: sockets[0])
         let probes = option(TCP_KEEPINTVL, of: sockets[0]) * option(TCP_KEEPCNT, of: sockets[0])
