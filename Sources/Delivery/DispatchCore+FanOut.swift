@@ -25,7 +25,7 @@ extension DispatchCore {
         var subject: Int64 = 0
         if let key = header.subject {
             subject = try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
-            _ = try subjects.update(subject, now: now) { $0.learn(header.learnt, version: version) }
+            _ = try subjects.update(subject, now: now) { $0.learn(header.learnt, from: header.kind, version: version) }
         }
         for (deliveryClass, kind) in header.states {
             try fanOut(
@@ -59,7 +59,8 @@ extension DispatchCore {
             endDeadSecrets(of: subject)
         }
         if kind == .userDeleted { endPasswords(of: subject, now: now) }
-        let facts = subject == 0 ? nil : try subjects.state(subject, now: now)?.facts
+        let facts =
+            subject == 0 ? nil : try subjects.state(subject, now: now)?.facts(for: kind, telling: header.facts)
         for index in providers.indices {
             let route = providers[index].route
             count("made", slot: route.slot)
@@ -123,7 +124,7 @@ extension DispatchCore {
         let version = header.version(received: stored.received, receipt: stored.sequence)
         let subject = try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
         _ = try subjects.update(subject, now: now) { state in
-            state.learn(header.learnt, version: version)
+            state.learn(header.learnt, from: header.kind, version: version)
             for (deliveryClass, kind) in header.states {
                 _ = state.accept(deliveryClass, kind: kind, hasSecret: header.hasSecret, version: version)
             }

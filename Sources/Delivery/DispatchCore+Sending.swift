@@ -85,7 +85,8 @@ extension DispatchCore {
             ticket.key.deliveryClass == .notification
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
         var externalID: String?
-        switch route.targeting.decide(ticket.kind, facts: state?.facts, isBound: bound != nil) {
+        let facts = state?.facts(for: ticket.kind, telling: event.header.facts)
+        switch route.targeting.decide(ticket.kind, facts: facts, isBound: bound != nil) {
         case .skip(let reason):
             return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
         case .deliver(let id): externalID = id

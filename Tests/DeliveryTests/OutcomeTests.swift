@@ -77,7 +77,7 @@ struct OutcomeTests {
         let rig = try Rig()
         try rig.post(TestEvent(id: "e1", password: "p"))
         try rig.answer(.absent)
-        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2, externalID: "E-2"))
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, externalID: "E-2"))
         try rig.answer(.delivered)
         try rig.advance(60_000)
         #expect(try rig.only().externalID == "E-2")

@@ -224,7 +224,10 @@ struct SubjectStateTests {
     @Test func `what is written is read back, and nothing else`() throws {
         var state = SubjectState(key: key)
         #expect(SubjectState(bytes: state.bytes) == state)
-        state.learn(SubjectFacts(syncEnabled: .known(["true"]), userType: .known([])), version: version(1))
+        state.learn(
+            SubjectFacts(syncEnabled: .known(["true"]), userType: .known([])), from: .profileUpdated,
+            version: version(1))
+        state.learn(SubjectFacts(syncEnabled: .known(["no", ""])), from: .logout, version: version(2, at: 3))
         _ = state.accept(.credential, kind: .passwordUpdated, hasSecret: true, version: version(2))
         _ = state.accept(
             .profile, kind: .profileUpdated, hasSecret: false,
@@ -233,6 +236,61 @@ struct SubjectStateTests {
         #expect(SubjectState(bytes: state.bytes) == state)
         for count in 0..<state.bytes.count { #expect(SubjectState(bytes: Array(state.bytes[..<count])) == nil) }
         #expect(SubjectState(bytes: state.bytes + [0]) == nil)
+    }
+
+    private func facts(_ syncEnabled: String?, _ externalID: String? = nil) -> SubjectFacts {
+        SubjectFacts(
+            syncEnabled: syncEnabled.map { .known([$0]) } ?? .unknown,
+            externalID: externalID.map { .known([$0]) } ?? .unknown)
+    }
+
+    /// What is told, by which kind, as which number of the node, at which moment; and whether sync is on in the end.
+    @Test(
+        arguments: [
+            // A notification opts out, not in.
+            ([("true", .profileUpdated, 1, 10), ("false", .logout, 2, 20)], false),
+            ([("false", .profileUpdated, 1, 10), ("true", .logout, 2, 20)], false),
+            ([("true", .logout, 1, 10)], nil),
+            // Within a millisecond the node's numbers count.
+            ([("true", .profileUpdated, 1, 10), ("false", .logout, 2, 10)], false),
+            ([("true", .profileUpdated, 2, 10), ("false", .logout, 1, 10)], true),
+            // A late one says nothing new.
+            ([("true", .profileUpdated, 2, 20), ("false", .logout, 1, 10)], true),
+            ([("true", .profileUpdated, 2, 20), ("false", .profileUpdated, 1, 10)], true),
+            // A newer change opts in again, an older one does not; whatever number the notification made up.
+            ([("true", .profileUpdated, 1, 10), ("false", .logout, .max, 20), ("true", .userRenamed, 3, 30)], true),
+            ([("false", .logout, 2, 20), ("true", .profileUpdated, 1, 10)], false),
+            ([("false", .logout, 2, 20), ("true", .profileUpdated, 1, 10), ("true", .userCreated, 3, 20)], true),
+            // A notification does not make a real opt-out old.
+            ([("true", .profileUpdated, 1, 10), ("true", .logout, .max, 20), ("false", .profileUpdated, 2, 15)], false),
+            // Nor does a change that is silent about sync.
+            ([("true", .profileUpdated, 1, 10), (nil, .passwordUpdated, 3, 30), ("false", .logout, 2, 20)], false),
+            ([("true", .profileUpdated, 1, 10), (nil, .passwordUpdated, 3, 30), ("false", .userRenamed, 2, 20)], false),
+        ] as [([(String?, EventKind, UInt64, Int64)], Bool?)])
+    func `opting out wins, whoever tells it, and only changes opt in`(
+        _ told: [(String?, EventKind, UInt64, Int64)], _ isOptedIn: Bool?
+    ) {
+        var state = SubjectState(key: key)
+        for (receipt, (syncEnabled, kind, sequence, at)) in told.enumerated() {
+            state.learn(
+                facts(syncEnabled, "E-1"), from: kind,
+                version: Version(
+                    at: Timestamp(milliseconds: at), node: "a", sequence: sequence, receipt: Int64(receipt + 1)))
+        }
+        #expect(state.facts.isOptedIn == isOptedIn)
+        #expect(SubjectState(bytes: state.bytes) == state)
+    }
+
+    @Test func `a notification's facts are its own, and it opts nobody in`() {
+        var state = SubjectState(key: key)
+        let own = facts("true", "E-9")
+        #expect(state.facts(for: .logout, telling: own) == own)
+        state.learn(facts("true", "E-1"), from: .profileUpdated, version: version(1))
+        #expect(state.facts(for: .logout, telling: own) == own)
+        #expect(state.facts(for: .logout, telling: SubjectFacts()) == facts("true", "E-1"))
+        #expect(state.facts(for: .passwordUpdated, telling: own) == facts("true", "E-1"))
+        state.learn(facts("false", "E-1"), from: .profileUpdated, version: version(2))
+        #expect(state.facts(for: .logout, telling: own) == facts("false", "E-9"))
     }
 
     @Test func `a captured password is accepted once, and the newest stays`() {

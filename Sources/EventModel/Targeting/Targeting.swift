@@ -96,9 +96,8 @@ extension TargetingRule {
 
     /// Whether the provider serves this subject.
     public func eligible(_ facts: SubjectFacts) -> TargetingDecision {
-        guard case .known(let syncEnabled) = facts.syncEnabled else { return .skip(.attributesUnknown) }
-        // One value, `true`; a list of several is not a clear yes, and only a clear yes is one.
-        guard syncEnabled.count == 1, syncEnabled[0].lowercased() == "true" else { return .skip(.notEnabled) }
+        guard let isOptedIn = facts.isOptedIn else { return .skip(.attributesUnknown) }
+        guard isOptedIn else { return .skip(.notEnabled) }
         if case .some(let served) = userTypes {
             guard case .known(let stated) = facts.userType else { return .skip(.attributesUnknown) }
             let types = stated.isEmpty ? defaultUserType.map { [$0] } ?? [] : stated
