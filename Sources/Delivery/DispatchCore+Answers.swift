@@ -24,7 +24,9 @@ extension DispatchCore {
         let flights = providers[index].inFlight.values
         providers[index].inFlight = [:]
         for flight in flights.sorted(by: { $0.ticket.key < $1.ticket.key }) {
-            settle(flight, Completion(.unknown, detail: "the worker ended: \(reason)"), provider: index, now: now)
+            settle(
+                flight, Completion(.unknown, detail: "the worker ended: \(reason)"), provider: index, isTargets: false,
+                now: now)
         }
     }
 
@@ -87,7 +89,10 @@ extension DispatchCore {
     private static let cancelGrace: Int64 = 5_000
     private static let toleratedSilences = 3
 
-    private func settle(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) {
+    /// - Parameter isTargets: whether the answer says something of the target.
+    private func settle(
+        _ flight: Flight, _ completion: Completion, provider index: Int, isTargets: Bool = true, now: Timestamp
+    ) {
         releaseClaims(of: flight)
         do {
             switch (flight.purpose, completion.outcome) {
@@ -99,8 +104,8 @@ extension DispatchCore {
                 // Nothing was written: an ambiguous search is just one to repeat.
                 var completion = completion
                 completion.outcome = .retry
-                try conclude(flight, completion, provider: index, now: now)
-            default: try conclude(flight, completion, provider: index, now: now)
+                try conclude(flight, completion, provider: index, isTargets: isTargets, now: now)
+            default: try conclude(flight, completion, provider: index, isTargets: isTargets, now: now)
             }
         } catch {
             unreadable(flight.ticket, error, provider: index, now: now)
@@ -180,9 +185,12 @@ extension DispatchCore {
         for claim in flight.claims { bindings.release(claim) }
     }
 
-    private func conclude(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
+    private func conclude(
+        _ flight: Flight, _ completion: Completion, provider index: Int, isTargets: Bool, now: Timestamp
+    ) throws {
         let ticket = flight.ticket
         switch completion.outcome {
+        case _ where !isTargets: break
         case .delivered, .refused, .absent: targetAnswered(index, now: now)
         case .retry, .misconfigured, .unknown:
             let didShut = providers[index].gate.trouble(

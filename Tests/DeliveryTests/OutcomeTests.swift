@@ -201,14 +201,30 @@ struct GateTests {
         #expect((5...14).contains(asked))
     }
 
-    @Test func `the trouble of three subjects shuts the gate, that of one does not`() throws {
+    @Test(arguments: [Outcome.retry, .unknown])
+    func `the trouble of three subjects shuts the gate, that of one does not`(_ outcome: Outcome) throws {
         let rig = try Rig()
         for user in 1...3 {
             #expect(try rig.report().state == "running")
             try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
             let request = try #require(rig.requests().last)
-            try rig.answer(request, Completion(.retry, detail: "down", retryAfter: 60_000))
+            try rig.answer(request, Completion(outcome, detail: "down", retryAfter: 60_000))
         }
+        #expect(try rig.report().state == "held back")
+    }
+
+    @Test func `a target that answers nobody shuts the gate, a worker that ends does not`() throws {
+        let rig = try Rig()
+        for user in 1...3 {
+            try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
+        }
+        try rig.loseWorker()
+        rig.connect()
+        #expect(try rig.report().state == "running")
+        try rig.advance(500)
+        #expect(rig.requests().count == 3)
+        try rig.advance(30_000)
+        try rig.advance(5_000)
         #expect(try rig.report().state == "held back")
     }
 
