@@ -73,7 +73,7 @@ extension DispatchCore {
                 try kind == .userDeleted
                 && (!providers[index].lanes.keys(of: subject).isEmpty
                     || bindings.account(slot: route.slot, subject: subject) != nil)
-            switch route.targeting.decide(kind, facts: facts, isBound: isBound) {
+            switch route.targeting.decide(kind, facts: facts, isBound: isBound, isTemporary: header.isTemporary) {
             case .skip(let reason): skip(reason, header, provider: index)
             case .deliver where acceptance == .outdated: count("superseded", slot: route.slot)
             case .deliver where route.isObserving: skip(.observed, header, provider: index)

@@ -86,7 +86,9 @@ extension DispatchCore {
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
         var externalID: String?
         let facts = state?.facts(for: ticket.kind, telling: event.header.facts)
-        switch route.targeting.decide(ticket.kind, facts: facts, isBound: bound != nil) {
+        switch route.targeting.decide(
+            ticket.kind, facts: facts, isBound: bound != nil, isTemporary: event.header.isTemporary)
+        {
         case .skip(let reason):
             return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
         case .deliver(let id): externalID = id

@@ -29,11 +29,34 @@ struct OutcomeTests {
     }
 
     @Test func `a temporary password says so, also after a restart`() throws {
-        let rig = try Rig()
+        let rig = try Rig([.test(takesTemporaryPasswords: true)])
         try rig.post(TestEvent(id: "e1", password: "p", isTemporary: true))
         #expect(try rig.only().isTemporary)
         try rig.restart()
         #expect(try rig.only().isTemporary)
+    }
+
+    @Test func `a temporary password is skipped where nobody would demand its change, and ends an older one`() throws {
+        let rig = try Rig([.test(0), .test(1, takesTemporaryPasswords: true)])
+        try rig.loseWorker(0)
+        try rig.post(TestEvent(id: "e1", password: "old", sequence: 1))
+        try rig.post(TestEvent(id: "e2", kind: .userCreated, password: "p", isTemporary: true, sequence: 2))
+        rig.connect()
+        try rig.turn()
+        #expect(try rig.answer(.delivered).deliveryClass == .lifecycle)
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["superseded": 1, "delivered": 1, "skipped:temporary-password": 1])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `a temporary password that waits is skipped when the plugin has lost the means`() throws {
+        let rig = try Rig([.test(takesTemporaryPasswords: true)])
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p", isTemporary: true))
+        try rig.restart(routes: [.test()])
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["skipped:temporary-password": 1])
+        #expect(try rig.storedSecrets().isEmpty)
     }
 
     @Test func `what is to be retried waits, and keeps its idempotency key`() throws {

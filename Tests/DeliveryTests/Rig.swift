@@ -288,12 +288,13 @@ extension ProviderRoute {
     static func test(
         _ slot: Int = 0, kinds: Set<EventKind> = Set(EventKind.allCases), notify: TargetingRule.Notify = .eligible,
         needsExternalID: Bool = true, giveUpAfter: Int64 = defaultGiveUpAfter, window: Int = 16,
-        canCheck: Bool = true, canRead: Bool = false, isObserving: Bool = false
+        canCheck: Bool = true, canRead: Bool = false, isObserving: Bool = false, takesTemporaryPasswords: Bool = false
     ) -> ProviderRoute {
         ProviderRoute(
             slot: slot, name: "provider-\(slot)",
             targeting: TargetingRule(
-                kinds: kinds, userTypes: .some(["employee"]), notify: notify, needsExternalID: needsExternalID),
+                kinds: kinds, userTypes: .some(["employee"]), notify: notify, needsExternalID: needsExternalID,
+                takesTemporaryPasswords: takesTemporaryPasswords),
             classes: Set(DeliveryClass.allCases),
             mapping: AttributeMapping(rules: [.init(target: "mail", origin: .email)]), giveUpAfter: giveUpAfter,
             window: window, canCheck: canCheck, canRead: canRead, isObserving: isObserving)
