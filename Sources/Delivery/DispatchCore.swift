@@ -49,6 +49,8 @@ final class DispatchCore {
     var random: any RandomNumberGenerator
     private var lastFold = Timestamp(milliseconds: 0)
     private var lastTidy = Timestamp(milliseconds: 0)
+    /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
+    private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
     private var lastKey: UInt32 = 0
     let retention: Int64
@@ -244,7 +246,8 @@ final class DispatchCore {
     /// How long there is nothing to do unless something happens; milliseconds. An idle daemon wakes once in a while
     /// only; one that waits for an answer or a time, when that is due.
     func idleTime(now: Timestamp) -> Int64 {
-        var idle: Int64 = subjects.hasChanges || foldedThrough != fannedOutThrough ? 2_000 : 60_000
+        let isBehind = subjects.hasChanges || foldedThrough != fannedOutThrough || retiresFrom != nil
+        var idle: Int64 = isBehind ? 2_000 : 60_000
         for provider in providers {
             if !provider.inFlight.isEmpty || provider.check != nil { idle = min(idle, 500) }
             guard provider.port != nil, !provider.isPaused else { continue }
@@ -266,12 +269,13 @@ final class DispatchCore {
                 changes.foldedThrough = foldedThrough
             }
             forgetWhatIsOnDisk(now: now)
+            if retiresFrom != nil { try retire(now: now) }
         }
         if abs(now - lastTidy) >= 60_000 {
             lastTidy = now
             endOldSecrets(now: now)
             try expire(now: now)
-            try retire(now: now)
+            if retiresFrom == nil { try retire(now: now) }
             destroyUnusedKeys(now: now)
         }
     }
@@ -348,12 +352,17 @@ final class DispatchCore {
         releaseSecret(of: key.sequence)
     }
 
-    /// Events that nobody needs any more go, a few thousand at a time.
+    /// Events that nobody needs any more go: a few thousand at a time, as fast as they are found while there are more, and
+    /// from the oldest on again once all were looked at.
     private func retire(now: Timestamp) throws {
-        let retirable = try journal.retirableEvents(
-            before: now + -retention, through: min(foldedThrough, fannedOutThrough), atMost: 4_096)
-        if let retirable { changes.endedEvents.append(retirable) }
+        let found = try journal.retirableEvents(
+            before: now + -retention, through: min(foldedThrough, fannedOutThrough), from: retiresFrom ?? 0,
+            atMost: Self.retiredAtOnce)
+        changes.endedEvents += found.ranges
+        retiresFrom = found.next
     }
+
+    static let retiredAtOnce = 4_096
 
     /// Once an hour, data keys that nothing on disk needs any more are destroyed: what they sealed is then gone from every
     /// copy of the disk.

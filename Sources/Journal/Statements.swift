@@ -66,8 +66,11 @@ struct Statements {
         try insertSecret.withBlob(secret, at: 2) { try insertSecret.run() }
     }
 
+    /// - Parameters:
+    ///   - newest: the newest event, which stays.
+    ///   - ended: how many events have ended since the journal began; grows by those that end now.
     /// - Returns: the bindings that were left out.
-    func apply(_ changes: ChangeFold, newest: Int64) throws -> [Binding] {
+    func apply(_ changes: ChangeFold, newest: Int64, ended: inout Int64, _ db: Database) throws -> [Binding] {
         for id in changes.deliveryOrder {
             if let change = changes.deliveries[id] { try apply(change, id) }
         }
@@ -91,12 +94,14 @@ struct Statements {
         try note(changes.fannedOutThrough, Meta.fannedOutThrough)
         try note(changes.foldedThrough, Meta.foldedThrough)
         for range in changes.endedEvents where range.lowerBound < newest {
-            for statement in [endEvents, eraseSecrets] {
+            for statement in [eraseSecrets, endEvents] {
                 statement.bind(range.lowerBound, at: 1)
                 statement.bind(min(range.upperBound, newest - 1), at: 2)
                 try statement.run()
             }
+            ended += Int64(db.changesCount)
         }
+        if !changes.endedEvents.isEmpty { try note(ended, Meta.ended) }
         return try changes.bindings.compactMap(apply)
     }
 
@@ -205,4 +210,6 @@ struct Statements {
 enum Meta {
     static let fannedOutThrough = "fanned out through"
     static let foldedThrough = "folded through"
+    /// How many events have ended since the journal began.
+    static let ended = "events ended"
 }

@@ -104,6 +104,27 @@ struct HousekeepingTests {
         #expect(try stored(.body) == 1)
     }
 
+    @Test func `events behind an old dead letter are retired, at once while there are more`() throws {
+        let rig = try Rig([.test(kinds: [.passwordUpdated])], in: TemporaryFolder(inMemory: true))
+        try rig.post(TestEvent(id: "e0", password: "p"))
+        try rig.answer(.refused)
+        let count = Int64(DispatchCore.retiredAtOnce) + 100
+        for number in 1...count {
+            try rig.post(TestEvent(id: "e\(number)", kind: .logout, sequence: UInt64(number + 1)))
+        }
+        try rig.flush()
+        try rig.advance(86_460_000)
+        try rig.flush()
+        #expect(try rig.journal.event(2) == nil && rig.journal.event(count) != nil)
+        #expect(rig.core.idleTime(now: rig.now) <= 2_000)
+        try rig.advance(2_000)
+        try rig.flush()
+        #expect(try rig.journal.event(count) == nil)
+        // The dead letter's event stays, and the newest, which holds the place.
+        #expect(try rig.journal.event(1) != nil && rig.journal.event(count + 1) != nil)
+        #expect(rig.core.idleTime(now: rig.now) == 60_000)
+    }
+
     @Test func `an idle dispatcher sleeps for a minute, a waiting one until its time`() throws {
         let rig = try Rig()
         try rig.post(TestEvent(id: "e1", password: "p"))
