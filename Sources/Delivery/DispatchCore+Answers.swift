@@ -172,11 +172,7 @@ extension DispatchCore {
         _ ticket: LaneTable.Ticket, externalID: String?, provider index: Int, now: Timestamp
     ) throws -> Bool {
         let state = try subjects.state(ticket.subject, now: now)
-        if ticket.key.deliveryClass.isState, let newest = state?.newest(ticket.key.deliveryClass),
-            newest.receipt != ticket.key.sequence
-        {
-            return false
-        }
+        if state?.isOutdated(ticket.key, ticket.kind) == true { return false }
         return providers[index].route.targeting.decide(ticket.kind, facts: state?.facts, isBound: true)
             == .deliver(externalID: externalID)
     }

@@ -60,9 +60,7 @@ extension DispatchCore {
             if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
                 throw CommandError.needsNewPassword(id)
             }
-            if key.deliveryClass.isState, let state = try subjects.state(letter.subject, now: now),
-                state.newest(key.deliveryClass)?.receipt != key.sequence
-            {
+            if try subjects.state(letter.subject, now: now)?.isOutdated(key, letter.kind) == true {
                 throw CommandError.outdated(id)
             }
             // The delivery takes over the letter's use of the secret.

@@ -265,10 +265,10 @@ struct SubjectStateTests {
             ([("false", .logout, 2, 20), ("true", .profileUpdated, 1, 10)], false),
             ([("false", .logout, 2, 20), ("true", .profileUpdated, 1, 10), ("true", .userCreated, 3, 20)], true),
             // A notification does not make a real opt-out old.
-            ([("true", .profileUpdated, 1, 10), ("true", .logout, .max, 20), ("false", .profileUpdated, 2, 15)], false),
+            ([("true", .profileUpdated, 1, 10), ("true", .logout, .max, 20), ("false", .userRenamed, 2, 15)], false),
             // Nor does a change that is silent about sync.
             ([("true", .profileUpdated, 1, 10), (nil, .passwordUpdated, 3, 30), ("false", .logout, 2, 20)], false),
-            ([("true", .profileUpdated, 1, 10), (nil, .passwordUpdated, 3, 30), ("false", .userRenamed, 2, 20)], false),
+            ([("true", .profileUpdated, 1, 10), (nil, .userRenamed, 3, 30), ("false", .userDisabled, 2, 20)], false),
         ] as [([(String?, EventKind, UInt64, Int64)], Bool?)])
     func `opting out wins, whoever tells it, and only changes opt in`(
         _ told: [(String?, EventKind, UInt64, Int64)], _ isOptedIn: Bool?
@@ -318,6 +318,49 @@ struct SubjectStateTests {
         #expect(state.notCapturedSince == Timestamp(milliseconds: 900))
         _ = state.accept(.credential, kind: .passwordUpdated, hasSecret: true, version: version(9, at: 900))
         #expect(state.notCapturedSince == nil)
+    }
+
+    /// What is heard, as which number of the node, and whether it counts.
+    @Test(
+        arguments: [
+            // A newer word on one thing does not make the word on another old.
+            [(.userDisabled, 3, true), (.userCreated, 1, true), (.userRenamed, 2, true)],
+            [(.userRenamed, 3, true), (.userDisabled, 2, true)],
+            // On the same thing it does.
+            [(.userRenamed, 3, true), (.userRenamed, 2, false)], [(.userDisabled, 3, true), (.userDisabled, 2, false)],
+            [(.userCreated, 2, true), (.userCreated, 1, false)],
+            // A creation or deletion says it all.
+            [(.userCreated, 3, true), (.userRenamed, 2, false), (.userDisabled, 1, false), (.userRenamed, 4, true)],
+            [(.userDeleted, 3, true), (.userCreated, 1, false), (.userDisabled, 2, false)],
+            // A deletion is never outdated.
+            [(.userCreated, 3, true), (.userDeleted, 2, true), (.userDisabled, 4, true), (.userDeleted, 1, true)],
+        ] as [[(EventKind, UInt64, Bool)]])
+    func `lifecycle changes are newer or older by what they speak of`(_ heard: [(EventKind, UInt64, Bool)]) {
+        var state = SubjectState(key: key)
+        for (kind, sequence, counts) in heard {
+            let acceptance = state.accept(.lifecycle, kind: kind, hasSecret: false, version: version(sequence))
+            #expect((acceptance != .outdated) == counts, "\(kind) \(sequence)")
+            #expect(SubjectState(bytes: state.bytes) == state)
+        }
+    }
+
+    @Test func `what was accepted may become pointless`() {
+        var state = SubjectState(key: key)
+        func isOutdated(_ kind: EventKind, _ sequence: Int64) -> Bool {
+            state.isOutdated(DeliveryKey(sequence: sequence, slot: 0, deliveryClass: kind.deliveryClass), kind)
+        }
+        func hear(_ kind: EventKind, _ sequence: UInt64) {
+            _ = state.accept(kind.deliveryClass, kind: kind, hasSecret: true, version: version(sequence))
+        }
+        hear(.passwordUpdated, 4)
+        #expect(isOutdated(.passwordUpdated, 3) && !isOutdated(.passwordUpdated, 4) && !isOutdated(.profileUpdated, 1))
+        hear(.userRenamed, 5)
+        #expect(!isOutdated(.userRenamed, 5) && state.wasChangedSinceCreation)
+        hear(.userCreated, 2)
+        #expect(!isOutdated(.userRenamed, 5) && state.wasChangedSinceCreation)
+        hear(.userCreated, 6)
+        #expect(isOutdated(.userRenamed, 5) && !isOutdated(.userDisabled, 5) && !state.wasChangedSinceCreation)
+        #expect(!isOutdated(.userCreated, 2) && !isOutdated(.logout, 1))
     }
 
     @Test func `classes have marks of their own, and notifications none`() {

@@ -2,7 +2,7 @@
 /// and the facts that targeting looks at. Kept in the journal beyond the events themselves.
 public struct SubjectState: Hashable, Sendable {
     public var key: SubjectKey
-    private var marks: [DeliveryClass: HighWaterMark] = [:]
+    private var marks: [Strand: HighWaterMark] = [:]
     /// What changes of the subject told of its targeting attributes.
     private var told = SubjectFacts()
     private var factsMark: HighWaterMark?
@@ -11,6 +11,27 @@ public struct SubjectState: Hashable, Sendable {
     private var optOut: OptOut?
     /// When a password changed without being captured; `nil` once a later one was.
     public private(set) var notCapturedSince: Timestamp?
+
+    /// What has a newest version of its own. Lifecycle changes speak of three things: a newer word on one does not make
+    /// that on another old.
+    private enum Strand: Hashable, CaseIterable {
+        case password, profile
+        /// That the account is there, or gone.
+        case existence
+        case name, disablement
+
+        /// `nil` for notifications.
+        init?(_ kind: EventKind) {
+            switch kind {
+            case .passwordUpdated: self = .password
+            case .profileUpdated: self = .profile
+            case .userCreated, .userDeleted: self = .existence
+            case .userRenamed: self = .name
+            case .userDisabled: self = .disablement
+            case .loginSucceeded, .loginFailed, .logout, .event: return nil
+            }
+        }
+    }
 
     /// Somebody's word that sync is off, where a change of the subject has not told so.
     private struct OptOut: Hashable {
@@ -33,9 +54,43 @@ public struct SubjectState: Hashable, Sendable {
         case notCaptured
     }
 
-    /// The newest accepted version of a state; nothing older is ever sent. `nil` if there was none.
+    /// The newest accepted version of a state; nothing older is ever sent. `nil` if there was none. Of lifecycle changes
+    /// the latest of all.
     public func newest(_ deliveryClass: DeliveryClass) -> Version? {
-        marks[deliveryClass]?.version
+        switch deliveryClass {
+        case .credential: marks[.password]?.version
+        case .profile: marks[.profile]?.version
+        case .lifecycle:
+            [.existence, .name, .disablement].compactMap { (strand: Strand) in marks[strand]?.version }
+                .max { $0.at < $1.at }
+        case .notification: nil
+        }
+    }
+
+    /// Whether a delivery that was accepted has become pointless: a newer password or profile was accepted, or the
+    /// account that a renaming or disabling was for was made or deleted since.
+    public func isOutdated(_ key: DeliveryKey, _ kind: EventKind) -> Bool {
+        switch kind {
+        case .passwordUpdated, .profileUpdated:
+            newest(key.deliveryClass).map { $0.receipt != key.sequence } ?? false
+        case .userRenamed: marks[.name] != nil && !isAfterCreation(.name)
+        case .userDisabled: marks[.disablement] != nil && !isAfterCreation(.disablement)
+        case .userCreated, .userDeleted, .loginSucceeded, .loginFailed, .logout, .event: false
+        }
+    }
+
+    /// Whether the account was renamed or disabled after it was made, as far as we heard. Then a creation that comes
+    /// late is for an account that is not there only.
+    public var wasChangedSinceCreation: Bool {
+        isAfterCreation(.name) || isAfterCreation(.disablement)
+    }
+
+    private func isAfterCreation(_ strand: Strand) -> Bool {
+        guard let own = marks[strand]?.version else { return false }
+        switch marks[.existence]?.order(of: own) {
+        case nil, .newer, .newerApproximately: return true
+        case .older, .same: return false
+        }
     }
 
     /// The newest facts that targeting goes by. Opting out wins, whoever told of it.
@@ -107,25 +162,28 @@ public struct SubjectState: Hashable, Sendable {
     ) -> Acceptance {
         switch deliveryClass {
         case .notification: return .newest(approximately: false)
-        case .profile: return raise(deliveryClass, to: version)
+        case .profile: return raise(.profile, to: version)
         case .lifecycle:
-            let acceptance = raise(deliveryClass, to: version)
+            guard let strand = Strand(kind) else { return .outdated }
+            // A creation or deletion says all that older renamings and disablings did.
+            guard strand == .existence || marks[.existence]?.order(of: version) != .older else { return .outdated }
+            let acceptance = raise(strand, to: version)
             return kind == .userDeleted && acceptance == .outdated ? .newest(approximately: false) : acceptance
         case .credential:
             guard hasSecret else {
                 // It says that the password changed, not to what: it must not displace one that can be delivered.
-                let order = marks[.credential]?.order(of: version) ?? .newer
+                let order = marks[.password]?.order(of: version) ?? .newer
                 if order == .newer || order == .newerApproximately { notCapturedSince = version.at }
                 return .notCaptured
             }
-            let acceptance = raise(.credential, to: version)
+            let acceptance = raise(.password, to: version)
             if acceptance != .outdated, let since = notCapturedSince, version.at >= since { notCapturedSince = nil }
             return acceptance
         }
     }
 
-    private mutating func raise(_ deliveryClass: DeliveryClass, to version: Version) -> Acceptance {
-        switch Self.hear(version, &marks[deliveryClass]) {
+    private mutating func raise(_ strand: Strand, to version: Version) -> Acceptance {
+        switch Self.hear(version, &marks[strand]) {
         case .older, .same: .outdated
         case .newer: .newest(approximately: false)
         case .newerApproximately: .newest(approximately: true)
@@ -149,7 +207,7 @@ extension SubjectState {
         writer.write(key.instance)
         writer.write(key.realmID)
         writer.write(key.userID)
-        for deliveryClass in DeliveryClass.allCases { writer.write(marks[deliveryClass]) }
+        for strand in Strand.allCases { writer.write(marks[strand]) }
         for fact in [told.syncEnabled, told.userType, told.externalID] { writer.write(fact) }
         writer.write(factsMark)
         writer.write(syncEnabledAt)
@@ -166,9 +224,9 @@ extension SubjectState {
             let userID = reader.text()
         else { return nil }
         self.init(key: SubjectKey(instance: instance, realmID: realmID, userID: userID))
-        for deliveryClass in DeliveryClass.allCases {
+        for strand in Strand.allCases {
             guard let mark = reader.mark() else { return nil }
-            marks[deliveryClass] = mark.value
+            marks[strand] = mark.value
         }
         guard let syncEnabled = reader.fact(), let userType = reader.fact(), let externalID = reader.fact(),
             let factsMark = reader.mark(), let syncEnabledAt = reader.moment(), let optOut = reader.fact(),
