@@ -23,11 +23,13 @@ extension DispatchCore {
         }
     }
 
-    func pause(_ name: String, _ isPaused: Bool) throws {
+    /// - Returns: the provider's number, under which the journal is to remember it.
+    func pause(_ name: String, _ isPaused: Bool) throws -> Int {
         guard let index = index(named: name) else {
             throw CommandError.noSuchProvider(name, known: providers.map(\.route.name))
         }
         providers[index].isPaused = isPaused
+        return providers[index].route.slot
     }
 
     /// A provider's number; `nil` for all.

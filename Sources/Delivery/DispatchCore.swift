@@ -69,6 +69,7 @@ final class DispatchCore {
         var check: UInt64?
         /// When the check is given up.
         var checkDeadline = Timestamp(milliseconds: 0)
+        /// By an operator, until the operator says otherwise; or because the daemon ends.
         var isPaused = false
         /// Requests in a row that the plugin did not answer at all.
         var silences = 0
@@ -118,7 +119,11 @@ final class DispatchCore {
         self.aside = aside
         subjects = try SubjectTable(journal: journal, vault: vault)
         bindings = BindingTable(journal: journal, vault: vault)
-        providers = routes.map { Provider(route: $0, gate: ProviderGate(retry: $0.disposition.retry)) }
+        let paused = try journal.pausedSlots()
+        providers = routes.map {
+            Provider(
+                route: $0, gate: ProviderGate(retry: $0.disposition.retry), isPaused: paused.contains($0.slot))
+        }
         totals = try journal.counters()
     }
 

@@ -107,8 +107,12 @@ public final class Dispatcher: CommitObserver, Sendable {
         try await ask { try $0.drop(delivery, now: $1) }
     }
 
+    /// Nothing is sent to a provider until it is said otherwise, restarts included. On disk when this returns; the
+    /// caller's thread waits for that.
     public func pause(_ provider: String, _ isPaused: Bool) async throws {
-        try await ask { core, _ in try core.pause(provider, isPaused) }
+        guard let journal = started.withLock(\.self) else { return }
+        let slot = try await ask { core, _ in try core.pause(provider, isPaused) }
+        try journal.setPaused(isPaused, slot: slot)
     }
 
     public func explain(instance: String, realm: String, user: String) async throws -> SubjectReport {

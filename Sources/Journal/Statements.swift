@@ -210,6 +210,8 @@ struct Statements {
 enum Meta {
     static let fannedOutThrough = "fanned out through"
     static let foldedThrough = "folded through"
+    /// Stands there while a provider is paused.
+    static func paused(_ slot: Int) -> String { "paused \(slot)" }
     /// How many events have ended since the journal began.
     static let ended = "events ended"
 }

@@ -25,6 +25,16 @@ struct TablesTests {
         try again.close()
     }
 
+    @Test func `a paused provider stays paused`() throws {
+        #expect(try journal.pausedSlots().isEmpty)
+        for slot in [0, 1, 1_023] { try journal.setPaused(true, slot: slot) }
+        try journal.setPaused(false, slot: 1)
+        try journal.close()
+        let again = try Journal(folder: folder.path)
+        #expect(try again.pausedSlots() == [0, 1_023])
+        try again.close()
+    }
+
     @Test func `slots are given while the writer is busy`() throws {
         for index in 0..<200 {
             try journal.submit(.sample("e\(index)"), group: nil, token: 0)

@@ -39,7 +39,7 @@ struct Providers: AsyncParsableCommand {
 
     struct Pause: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Hold a provider's deliveries back until `resume`, or the daemon's next start.")
+            abstract: "Hold a provider's deliveries back until `resume`; the daemon's restarts do not end it.")
 
         @OptionGroup var control: ControlOptions
         @Argument var provider: String
