@@ -12,6 +12,7 @@ extension DispatchCore {
         portLost(generation: providers[index].generation, slot: slot, reason: "replaced", now: now)
         providers[index].port = port
         providers[index].generation = generation
+        providers[index].strays = StrayAnswers()
     }
 
     /// A worker is gone: what it had not answered may or may not have been carried out.
@@ -40,8 +41,20 @@ extension DispatchCore {
                 providers[index].silences = 0
                 settle(flight, completion, provider: index, now: now)
             } else {
-                providers[index].strays += 1
+                stray(id, provider: index)
             }
+        }
+    }
+
+    private func stray(_ id: UInt64, provider index: Int) {
+        switch providers[index].strays.judge(id) {
+        case .late, .strayAgain: break
+        case .stray:
+            logger.warning(
+                "answer to no request",
+                metadata: ["provider": "\(providers[index].route.name)", "request": "\(id)"])
+        case .intolerable:
+            providers[index].port?.restart(reason: "it sent \(StrayAnswers.tolerated + 1) answers to no request")
         }
     }
 
@@ -58,8 +71,9 @@ extension DispatchCore {
     /// A request that nobody answers is first cancelled, then counted as unknown; a plugin that stays silent is ended.
     func watchDeadlines(now: Timestamp) {
         for index in providers.indices {
-            if providers[index].check != nil, now >= providers[index].checkDeadline {
+            if let check = providers[index].check, now >= providers[index].checkDeadline {
                 providers[index].check = nil
+                providers[index].strays.gaveUp(check)
                 providers[index].gate.checkFailed(reason: "the check was not answered", now: now, using: &random)
             }
             var frames = ByteBuffer()
@@ -70,6 +84,7 @@ extension DispatchCore {
                     providers[index].inFlight[id]?.deadline = now + Self.cancelGrace
                 } else {
                     providers[index].inFlight[id] = nil
+                    providers[index].strays.gaveUp(id)
                     providers[index].silences += 1
                     settle(
                         flight, Completion(.unknown, detail: "the plugin did not answer in time"), provider: index,
@@ -80,7 +95,7 @@ extension DispatchCore {
             if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }
             if providers[index].silences >= Self.toleratedSilences {
                 providers[index].silences = 0
-                port.restart(reason: "\(Self.toleratedSilences) requests in a row were not answered")
+                port.restart(reason: "it left \(Self.toleratedSilences) requests in a row unanswered")
             }
         }
     }

@@ -75,8 +75,8 @@ final class DispatchCore {
         var silences = 0
         /// Deliveries of events up to here are too old.
         var expiredThrough: Int64 = 0
-        /// Answers to requests that nobody waits for: a plugin that answers twice or too late.
-        var strays = 0
+        /// Judges answers to requests that nobody waits for; of this worker, anew for the next.
+        var strays = StrayAnswers()
     }
 
     /// A request that a plugin has not answered yet.

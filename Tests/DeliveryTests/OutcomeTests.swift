@@ -162,6 +162,30 @@ struct OutcomeTests {
         }
     }
 
+    @Test func `a plugin that answers what nobody asked is ended; one that answers late is not`() throws {
+        let rig = try Rig()
+        for user in 1...2 {
+            try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
+        }
+        let both = rig.requests()
+        try rig.answer(both[0], Completion(.delivered))
+        try rig.advance(30_000)
+        try rig.advance(5_000)
+        try rig.answer(both[1], Completion(.delivered))
+        // The second try is under way; it is not what is answered.
+        for round in 0...StrayAnswers.tolerated {
+            #expect(rig.ports[0]?.restarts == 0)
+            try rig.answer(both[round % 2], Completion(.delivered))
+        }
+        #expect(rig.ports[0]?.restarts == 1)
+        #expect(try rig.ended() == ["delivered": 1])
+        try rig.loseWorker()
+        rig.connect()
+        try rig.answer(both[0], Completion(.delivered))
+        #expect(rig.ports[0]?.restarts == 0)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
     @Test func `what a lost worker had is tried again under the same key`() throws {
         let rig = try Rig()
         try rig.post(TestEvent(id: "e1", password: "p"))

@@ -145,6 +145,32 @@ struct ProviderGateTests {
     }
 }
 
+struct StrayAnswersTests {
+    @Test func `a late answer is by right, once; made-up ones end the worker`() {
+        var strays = StrayAnswers()
+        strays.gaveUp(7)
+        let late = strays.judge(7)
+        #expect(late == .late)
+        var judgements: [StrayAnswers.Judgement] = []
+        for _ in 0..<20 { judgements.append(strays.judge(7)) }
+        #expect(judgements.first == .stray)
+        #expect(judgements.firstIndex(of: .intolerable) == StrayAnswers.tolerated)
+        #expect(judgements.count { $0 != .strayAgain } == 2)
+        strays.gaveUp(8)
+        let lateStill = strays.judge(8)
+        #expect(lateStill == .late)
+    }
+
+    @Test func `it remembers so many requests and no more`() {
+        var strays = StrayAnswers()
+        let most = UInt64(StrayAnswers.rememberedRequests)
+        for request in 0...most { strays.gaveUp(request) }
+        let remembered = strays.judge(most - 1)
+        let forgotten = strays.judge(most)
+        #expect(remembered == .late && forgotten == .stray)
+    }
+}
+
 struct VersionTests {
     private func version(_ at: Int64, _ node: String?, _ sequence: UInt64?, _ receipt: Int64) -> Version {
         Version(at: Timestamp(milliseconds: at), node: node, sequence: sequence, receipt: receipt)
