@@ -303,18 +303,37 @@ extension DispatchCore {
         log(
             .warning, "delivery is a dead letter", ticket, provider: index,
             ["reason": "\(reason)", "detail": "\(detail)"])
-        changes.deadLetters.append(
-            .put(
-                DeadLetter(
-                    id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
-                    reason: reason, detail: detail, generation: manualRetries[ticket.key] ?? 0)))
-        removedLetters[ticket.key] = nil
+        put(
+            DeadLetter(
+                id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
+                reason: reason, detail: detail))
         providers[index].lanes.finish(ticket, now: now)
         // The password stays for a retry by hand, unless a newer one was accepted meanwhile.
         let newest = try? subjects.state(ticket.subject, now: now)?.newest(.credential)
         let keepsSecret = ticket.key.deliveryClass == .credential && newest?.receipt == ticket.key.sequence
         end(ticket.key, as: "dead", keepsSecret: keepsSecret)
         if keepsSecret { deadSecrets[ticket.subject, default: [:]][ticket.key] = now }
+    }
+
+    private func put(_ letter: DeadLetter) {
+        var letter = letter
+        letter.generation = manualRetries[letter.id] ?? 0
+        changes.deadLetters.append(.put(letter))
+        removedLetters[letter.id] = nil
+    }
+
+    /// A waiting delivery ends badly without another attempt; its password goes. One in flight is left to its answer.
+    func buryWaiting(
+        _ key: DeliveryKey, subject: Int64, provider index: Int, _ error: DispatchError, now: Timestamp
+    ) {
+        guard let look = providers[index].lanes.look(key, subject: subject),
+            providers[index].lanes.drop(key, subject: subject, now: now)
+        else { return }
+        put(
+            DeadLetter(
+                id: key, subject: subject, kind: look.kind, at: now, attempt: look.attempt, reason: "damaged",
+                detail: "\(error)"))
+        end(key, as: "dead")
     }
 
     func log(

@@ -62,7 +62,7 @@ extension DispatchCore {
             if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
                 throw CommandError.needsNewPassword(id)
             }
-            if try subjects.state(letter.subject, now: now)?.isOutdated(key, letter.kind) == true {
+            if try readable({ try subjects.state(letter.subject, now: now) })?.isOutdated(key, letter.kind) == true {
                 throw CommandError.outdated(id)
             }
             // The delivery takes over the letter's use of the secret.
@@ -118,9 +118,9 @@ extension DispatchCore {
     /// What is known of a user, and what each provider would do with the next change.
     func explain(instance: String, realm: String, user: String, now: Timestamp) throws -> SubjectReport {
         let key = SubjectKey(instance: instance, realmID: realm, userID: user)
-        guard let number = try subjects.known(key, now: now), let state = try subjects.state(number, now: now) else {
-            throw CommandError.noSuchUser(user)
-        }
+        guard let number = try readable({ try subjects.known(key, now: now) }),
+            let state = try readable({ try subjects.state(number, now: now) })
+        else { throw CommandError.noSuchUser(user) }
         let waiting = try providers.flatMap { $0.lanes.keys(of: number) }
             .compactMap { try journal.delivery($0) }.compactMap { try report($0, now: now) }
         let decisions = try providers.map { provider in
@@ -135,7 +135,7 @@ extension DispatchCore {
             if !provider.route.targeting.syncIsOn { words = SkipReason.syncOff.rawValue }
             return SubjectReport.Decision(
                 provider: provider.route.name, decision: words, externalID: externalID,
-                account: try bindings.account(slot: provider.route.slot, subject: number)?.account,
+                account: try readable { try bindings.account(slot: provider.route.slot, subject: number) }?.account,
                 waiting: waiting.filter { $0.provider == provider.route.name })
         }
         var newest: [String: String] = [:]
@@ -183,7 +183,20 @@ extension DispatchCore {
 
     private func user(_ subject: Int64, now: Timestamp) throws -> String {
         guard subject != 0 else { return "" }
-        return try subjects.state(subject, now: now)?.key.userID ?? ""
+        do {
+            return try subjects.state(subject, now: now)?.key.userID ?? ""
+        } catch is DispatchError {
+            return "?"
+        }
+    }
+
+    /// What a command needs to know, or that it is damaged.
+    private func readable<Value>(_ read: () throws -> Value) throws -> Value {
+        do {
+            return try read()
+        } catch let error as DispatchError {
+            throw CommandError.damaged("\(error)")
+        }
     }
 }
 

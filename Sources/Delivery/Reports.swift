@@ -26,7 +26,7 @@ public struct DeliveryReport: Codable, Hashable, Sendable {
     public var kind: String
     /// The event's id.
     public var event: String
-    /// The subject's user id; empty if it has none.
+    /// The subject's user id; empty if it has none, `?` if what is known of it is damaged.
     public var user: String
     /// When the event was received; RFC 3339.
     public var received: String
@@ -81,6 +81,8 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
     case needsNewPassword(Int64)
     /// A newer state was accepted since.
     case outdated(Int64)
+    /// What the journal holds of it cannot be read; the next event about the user begins anew.
+    case damaged(String)
 
     public var description: String {
         switch self {
@@ -90,6 +92,7 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
         case .noSuchUser(let user): "no event was ever about a user \(user)"
         case .inFlight(let id): "delivery \(id) is in flight; look again when it was answered"
         case .needsNewPassword(let id): "delivery \(id) needs a new password: the one it had is gone"
+        case .damaged(let what): "\(what); the next event about the user begins anew"
         case .outdated(let id): "delivery \(id) is outdated: a newer change of the same user was accepted since"
         }
     }

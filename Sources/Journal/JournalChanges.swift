@@ -161,6 +161,9 @@ public enum DeadLetterChange: Hashable, Sendable {
 
 /// Names a counter that outlives restarts.
 public struct CounterKey: Hashable, Sendable {
+    /// In the place of a provider's slot: what is counted for the daemon as a whole.
+    public static let daemon = -1
+
     public var slot: Int
     public var name: String
 

@@ -269,13 +269,13 @@ public struct LaneTable: Sendable {
 
     /// A look at a delivery that has not ended.
     ///
-    /// - Returns: attempts made, when it is due, whether it is in flight; `nil` if it is not here.
+    /// - Returns: what happened, attempts made, when it is due, whether it is in flight; `nil` if it is not here.
     public func look(
         _ key: DeliveryKey, subject: Int64
-    ) -> (attempt: Int, due: Timestamp, isInFlight: Bool)? {
+    ) -> (kind: EventKind, attempt: Int, due: Timestamp, isInFlight: Bool)? {
         guard let index = find(key, subject: subject) else { return nil }
         let entry = entries[Int(index)]
-        return (Int(entry.attempt), entry.due, entry.stage == .inFlight)
+        return (entry.kind, Int(entry.attempt), entry.due, entry.stage == .inFlight)
     }
 }
 
