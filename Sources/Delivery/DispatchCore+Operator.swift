@@ -19,7 +19,8 @@ extension DispatchCore {
                 }
             return ProviderReport(
                 name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
-                inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:])
+                inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:],
+                nothingExpires: watch.doubt?.words)
         }
     }
 
@@ -197,6 +198,14 @@ extension DispatchCore {
         } catch let error as DispatchError {
             throw CommandError.damaged("\(error)")
         }
+    }
+}
+
+extension ClockWatch.Doubt {
+    /// For people.
+    var words: String {
+        "nothing expires until \(until): the clock is \(abs(ahead) / 60_000) min \(ahead > 0 ? "ahead of" : "behind") "
+            + "the time that was expected"
     }
 }
 

@@ -10,6 +10,8 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     public var inFlight: Int
     /// Since the journal began: made, delivered, superseded, dead, expired, dropped:REASON, skipped:REASON.
     public var counters: [String: Int64]
+    /// Why nothing ends by its age at present; `nil` if that is not so. The same for all providers.
+    public var nothingExpires: String?
 
     /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
     public var unaccounted: Int64 {

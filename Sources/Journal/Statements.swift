@@ -93,6 +93,7 @@ struct Statements {
         }
         try note(changes.fannedOutThrough, Meta.fannedOutThrough)
         try note(changes.foldedThrough, Meta.foldedThrough)
+        try note(changes.clockTrusted?.milliseconds, Meta.clockTrusted)
         for range in changes.endedEvents where range.lowerBound < newest {
             for statement in [eraseSecrets, endEvents] {
                 statement.bind(range.lowerBound, at: 1)
@@ -105,10 +106,10 @@ struct Statements {
         return try changes.bindings.compactMap(apply)
     }
 
-    private func note(_ sequence: Int64?, _ name: String) throws {
-        guard let sequence else { return }
+    private func note(_ value: Int64?, _ name: String) throws {
+        guard let value else { return }
         noteMeta.bind(name, at: 1)
-        noteMeta.bind(sequence, at: 2)
+        noteMeta.bind(value, at: 2)
         try noteMeta.run()
     }
 
@@ -210,6 +211,8 @@ struct Statements {
 enum Meta {
     static let fannedOutThrough = "fanned out through"
     static let foldedThrough = "folded through"
+    /// The last moment of the wall clock that was trusted.
+    static let clockTrusted = "clock trusted"
     /// Stands there while a provider is paused.
     static func paused(_ slot: Int) -> String { "paused \(slot)" }
     /// How many events have ended since the journal began.

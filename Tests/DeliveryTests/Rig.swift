@@ -66,6 +66,8 @@ final class Rig {
     let routes: [ProviderRoute]
     let folder: TemporaryFolder
     private(set) var now = Timestamp(milliseconds: 1_800_014_400_000)
+    /// How far the wall clock was set since the daemon's start; milliseconds.
+    private var wallOffset: Int64 = 0
     private(set) var core: DispatchCore
     private(set) var journal: Journal
     private(set) var vault: Vault
@@ -115,7 +117,7 @@ final class Rig {
         let box = CoreBox()
         let core = try DispatchCore(
             journal: journal, vault: vault, reader: EnvelopeReader(), routes: routes, retention: 86_400_000,
-            logger: logger, random: SplitMix(state: seed), aside: { work in box.core.map { work()($0) } })
+            logger: logger, now: now, random: SplitMix(state: seed), aside: { work in box.core.map { work()($0) } })
         box.core = core
         let witness = CommitWitness()
         journal.start(observer: witness) { Issue.record("the journal died: \($0)") }
@@ -133,7 +135,7 @@ final class Rig {
     /// - Returns: its number in the journal.
     @discardableResult
     func post(_ event: TestEvent) throws -> Int64 {
-        var body = event.body(now: now)
+        var body = event.body(now: wall)
         let record = try body.withUnsafeMutableBytes { body in
             let envelope = try EnvelopeReader().read(UnsafeRawBufferPointer(body))
             let header = envelope.header
@@ -141,14 +143,14 @@ final class Rig {
             var stored = Array(body)
             if let range = envelope.secret {
                 secret = sealer.seal(
-                    UnsafeRawBufferPointer(rebasing: body[range]), as: .secret, in: header.secretContext, at: now)
+                    UnsafeRawBufferPointer(rebasing: body[range]), as: .secret, in: header.secretContext, at: wall)
                 stored.removeSubrange(range)
             }
             return EventRecord(
-                id: header.id, mac: Hash128(1, 2), kind: header.kind, received: now, source: "prod",
+                id: header.id, mac: Hash128(1, 2), kind: header.kind, received: wall, source: "prod",
                 flags: secret == nil ? [] : .hasSecret,
                 body: stored.withUnsafeBytes {
-                    sealer.seal($0, as: .body, in: SealContext(event: header.id), at: now)
+                    sealer.seal($0, as: .body, in: SealContext(event: header.id), at: wall)
                 }, secret: secret, context: header)
         }
         lastEvent = try journal.submit(record, group: nil, token: 0)
@@ -160,7 +162,7 @@ final class Rig {
 
     /// One turn of the dispatcher's thread.
     func turn() throws {
-        try core.housekeep(now: now)
+        try core.housekeep(now: now, wall: wall)
         core.pump(now: now)
         if let changes = core.takeChanges() { unsent.append(changes) }
         if !holdsChanges { try send() }
@@ -189,6 +191,14 @@ final class Rig {
     func advance(_ milliseconds: Int64) throws {
         now = now + milliseconds
         try turn()
+    }
+
+    /// What the wall clock says.
+    var wall: Timestamp { now + wallOffset }
+
+    /// Somebody sets the wall clock.
+    func setClock(ahead milliseconds: Int64) {
+        wallOffset += milliseconds
     }
 
     /// The clock goes on, and nobody looks.
@@ -220,6 +230,8 @@ final class Rig {
         try journal.close()
         ports = [:]
         lastEvent = nil
+        now = wall
+        wallOffset = 0
         (journal, vault, sealer, witness, core) = try Self.open(folder, routes ?? self.routes, now, random.next())
         try core.recover(now: now)
         connect()

@@ -145,6 +145,50 @@ struct ProviderGateTests {
     }
 }
 
+struct ClockWatchTests {
+    private static let hour = ClockWatch.tolerance
+    private static let day = ClockWatch.patience
+    private let start = Timestamp(milliseconds: 1_000_000_000)
+
+    /// How far both clocks go, and how far somebody sets the wall clock; whether it is in doubt then.
+    @Test(
+        arguments: [
+            [(60_000, 0, false), (60_000, hour, false), (60_000, hour, false), (day, -hour, false)],
+            [(60_000, hour + 1, true), (60_000, -hour - 1, false)], [(0, -hour - 1, true), (0, 1, false)],
+            [(60_000, 9 * day, true), (day - 1, 0, true), (1, 0, false), (60_000, 0, false)],
+            // Each jump takes a day of its own.
+            [(0, 9 * day, true), (day - 1, 2 * hour, true), (1, 0, true), (day - 1, 0, false)],
+        ] as [[(Int64, Int64, Bool)]])
+    func `a clock that was set is in doubt for a day`(_ looks: [(Int64, Int64, Bool)]) {
+        var watch = ClockWatch(wall: start, steady: start, last: nil)
+        var wall = start
+        var steady = start
+        for (goes, isSet, isDoubted) in looks {
+            steady = steady + goes
+            wall = wall + goes + isSet
+            let before = watch
+            let change = watch.look(wall: wall, steady: steady)
+            #expect((watch.doubt != nil) == isDoubted)
+            #expect((change == .trusted) == (before.doubt != nil && !isDoubted))
+            #expect(watch.lastTrusted == (isDoubted ? before.lastTrusted : wall))
+        }
+    }
+
+    @Test(
+        arguments: [(0, false), (hour, false), (hour + 1, true), (-hour, false), (-hour - 1, true)] as [(Int64, Bool)])
+    func `a long stop looks like a jump`(_ gone: Int64, _ isDoubted: Bool) {
+        let watch = ClockWatch(wall: start + gone, steady: start + gone, last: start)
+        #expect((watch.doubt != nil) == isDoubted)
+        #expect(watch.lastTrusted == (isDoubted ? start : start + gone))
+    }
+
+    @Test func `a steady time begins at the wall clock's and goes its own way`() {
+        let first = ClockReading(wall: start, steady: 77)
+        let second = ClockReading(wall: start + 9_000_000, steady: 78)
+        #expect(second.time(since: first) == start + 1)
+    }
+}
+
 struct StrayAnswersTests {
     @Test func `a late answer is by right, once; made-up ones end the worker`() {
         var strays = StrayAnswers()

@@ -134,6 +134,9 @@ struct TablesTests {
         try journal.commit { $0.fannedOutThrough = 9 }
         try journal.commit { $0.foldedThrough = 7 }
         #expect(try journal.progress() == (9, 7))
+        #expect(try journal.clockTrusted() == nil)
+        try journal.commit { $0.clockTrusted = Timestamp(milliseconds: 5) }
+        #expect(try journal.clockTrusted() == Timestamp(milliseconds: 5))
         try journal.close()
     }
 

@@ -30,10 +30,15 @@ struct Providers: AsyncParsableCommand {
                                 "landlock \(provider.landlockABI ?? 0), \($0.joined(separator: " "))"
                             }
                                 ?? "-",
-                            provider.report.reason.isEmpty ? provider.lastLoss ?? "" : provider.report.reason,
+                            Self.reason(provider),
                         ]
                     }, whenEmpty: "no provider is configured")
             }
+        }
+
+        private static func reason(_ provider: ProviderStatus) -> String {
+            let why = provider.report.reason.isEmpty ? provider.lastLoss : provider.report.reason
+            return [why, provider.report.nothingExpires].compactMap(\.self).joined(separator: "; ")
         }
     }
 
