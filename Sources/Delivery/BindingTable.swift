@@ -36,7 +36,10 @@ struct BindingTable {
     func account(slot: Int, subject: Int64) throws -> BoundAccount? {
         if let known = recent[Owner(slot: slot, subject: subject)] { return known }
         guard let stored = try journal.binding(slot: slot, subject: subject) else { return nil }
-        return try vault.openAccount(stored.state, slot: slot, subject: subject)
+        guard let account = try? vault.openAccount(stored.state, slot: slot, subject: subject) else {
+            throw DispatchError.damaged("the binding of subject \(subject) at slot \(slot)")
+        }
+        return account
     }
 
     /// Who owns an account of a provider, by its stable id.

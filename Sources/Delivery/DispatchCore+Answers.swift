@@ -12,6 +12,7 @@ extension DispatchCore {
         portLost(generation: providers[index].generation, slot: slot, reason: "replaced", now: now)
         providers[index].port = port
         providers[index].generation = generation
+        providers[index].strays = StrayAnswers()
     }
 
     /// A worker is gone: what it had not answered may or may not have been carried out.
@@ -24,7 +25,9 @@ extension DispatchCore {
         let flights = providers[index].inFlight.values
         providers[index].inFlight = [:]
         for flight in flights.sorted(by: { $0.ticket.key < $1.ticket.key }) {
-            settle(flight, Completion(.unknown, detail: "the worker ended: \(reason)"), provider: index, now: now)
+            settle(
+                flight, Completion(.unknown, detail: "the worker ended: \(reason)"), provider: index, isTargets: false,
+                now: now)
         }
     }
 
@@ -38,8 +41,20 @@ extension DispatchCore {
                 providers[index].silences = 0
                 settle(flight, completion, provider: index, now: now)
             } else {
-                providers[index].strays += 1
+                stray(id, provider: index)
             }
+        }
+    }
+
+    private func stray(_ id: UInt64, provider index: Int) {
+        switch providers[index].strays.judge(id) {
+        case .late, .strayAgain: break
+        case .stray:
+            logger.warning(
+                "answer to no request",
+                metadata: ["provider": "\(providers[index].route.name)", "request": "\(id)"])
+        case .intolerable:
+            providers[index].port?.restart(reason: "it sent \(StrayAnswers.tolerated + 1) answers to no request")
         }
     }
 
@@ -56,8 +71,9 @@ extension DispatchCore {
     /// A request that nobody answers is first cancelled, then counted as unknown; a plugin that stays silent is ended.
     func watchDeadlines(now: Timestamp) {
         for index in providers.indices {
-            if providers[index].check != nil, now >= providers[index].checkDeadline {
+            if let check = providers[index].check, now >= providers[index].checkDeadline {
                 providers[index].check = nil
+                providers[index].strays.gaveUp(check)
                 providers[index].gate.checkFailed(reason: "the check was not answered", now: now, using: &random)
             }
             var frames = ByteBuffer()
@@ -68,6 +84,7 @@ extension DispatchCore {
                     providers[index].inFlight[id]?.deadline = now + Self.cancelGrace
                 } else {
                     providers[index].inFlight[id] = nil
+                    providers[index].strays.gaveUp(id)
                     providers[index].silences += 1
                     settle(
                         flight, Completion(.unknown, detail: "the plugin did not answer in time"), provider: index,
@@ -78,7 +95,7 @@ extension DispatchCore {
             if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }
             if providers[index].silences >= Self.toleratedSilences {
                 providers[index].silences = 0
-                port.restart(reason: "\(Self.toleratedSilences) requests in a row were not answered")
+                port.restart(reason: "it left \(Self.toleratedSilences) requests in a row unanswered")
             }
         }
     }
@@ -87,7 +104,10 @@ extension DispatchCore {
     private static let cancelGrace: Int64 = 5_000
     private static let toleratedSilences = 3
 
-    private func settle(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) {
+    /// - Parameter isTargets: whether the answer says something of the target.
+    private func settle(
+        _ flight: Flight, _ completion: Completion, provider index: Int, isTargets: Bool = true, now: Timestamp
+    ) {
         releaseClaims(of: flight)
         do {
             switch (flight.purpose, completion.outcome) {
@@ -99,8 +119,8 @@ extension DispatchCore {
                 // Nothing was written: an ambiguous search is just one to repeat.
                 var completion = completion
                 completion.outcome = .retry
-                try conclude(flight, completion, provider: index, now: now)
-            default: try conclude(flight, completion, provider: index, now: now)
+                try conclude(flight, completion, provider: index, isTargets: isTargets, now: now)
+            default: try conclude(flight, completion, provider: index, isTargets: isTargets, now: now)
             }
         } catch {
             unreadable(flight.ticket, error, provider: index, now: now)
@@ -167,11 +187,7 @@ extension DispatchCore {
         _ ticket: LaneTable.Ticket, externalID: String?, provider index: Int, now: Timestamp
     ) throws -> Bool {
         let state = try subjects.state(ticket.subject, now: now)
-        if ticket.key.deliveryClass.isState, let newest = state?.newest(ticket.key.deliveryClass),
-            newest.receipt != ticket.key.sequence
-        {
-            return false
-        }
+        if state?.isOutdated(ticket.key, ticket.kind) == true { return false }
         return providers[index].route.targeting.decide(ticket.kind, facts: state?.facts, isBound: true)
             == .deliver(externalID: externalID)
     }
@@ -180,9 +196,12 @@ extension DispatchCore {
         for claim in flight.claims { bindings.release(claim) }
     }
 
-    private func conclude(_ flight: Flight, _ completion: Completion, provider index: Int, now: Timestamp) throws {
+    private func conclude(
+        _ flight: Flight, _ completion: Completion, provider index: Int, isTargets: Bool, now: Timestamp
+    ) throws {
         let ticket = flight.ticket
         switch completion.outcome {
+        case _ where !isTargets: break
         case .delivered, .refused, .absent: targetAnswered(index, now: now)
         case .retry, .misconfigured, .unknown:
             let didShut = providers[index].gate.trouble(
@@ -284,18 +303,37 @@ extension DispatchCore {
         log(
             .warning, "delivery is a dead letter", ticket, provider: index,
             ["reason": "\(reason)", "detail": "\(detail)"])
-        changes.deadLetters.append(
-            .put(
-                DeadLetter(
-                    id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
-                    reason: reason, detail: detail, generation: manualRetries[ticket.key] ?? 0)))
-        removedLetters[ticket.key] = nil
+        put(
+            DeadLetter(
+                id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
+                reason: reason, detail: detail))
         providers[index].lanes.finish(ticket, now: now)
         // The password stays for a retry by hand, unless a newer one was accepted meanwhile.
         let newest = try? subjects.state(ticket.subject, now: now)?.newest(.credential)
         let keepsSecret = ticket.key.deliveryClass == .credential && newest?.receipt == ticket.key.sequence
         end(ticket.key, as: "dead", keepsSecret: keepsSecret)
         if keepsSecret { deadSecrets[ticket.subject, default: [:]][ticket.key] = now }
+    }
+
+    private func put(_ letter: DeadLetter) {
+        var letter = letter
+        letter.generation = manualRetries[letter.id] ?? 0
+        changes.deadLetters.append(.put(letter))
+        removedLetters[letter.id] = nil
+    }
+
+    /// A waiting delivery ends badly without another attempt; its password goes. One in flight is left to its answer.
+    func buryWaiting(
+        _ key: DeliveryKey, subject: Int64, provider index: Int, _ error: DispatchError, now: Timestamp
+    ) {
+        guard let look = providers[index].lanes.look(key, subject: subject),
+            providers[index].lanes.drop(key, subject: subject, now: now)
+        else { return }
+        put(
+            DeadLetter(
+                id: key, subject: subject, kind: look.kind, at: now, attempt: look.attempt, reason: "damaged",
+                detail: "\(error)"))
+        end(key, as: "dead")
     }
 
     func log(

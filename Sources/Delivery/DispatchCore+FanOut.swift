@@ -28,8 +28,8 @@ extension DispatchCore {
         let version = header.version(received: received, receipt: sequence)
         var subject: Int64 = 0
         if let key = header.subject {
-            subject = try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
-            _ = try subjects.update(subject, now: now) { $0.learn(header.learnt, version: version) }
+            subject = try number(of: key, now: now)
+            _ = try subjects.update(subject, now: now) { $0.learn(header.learnt, from: header.kind, version: version) }
         }
         for (deliveryClass, kind) in header.states {
             try fanOut(
@@ -41,6 +41,24 @@ extension DispatchCore {
         }
         fannedOutThrough = sequence
         changes.fannedOutThrough = sequence
+    }
+
+    /// The number of an event's subject. One whose state is damaged begins anew with this event; what waited for it ends,
+    /// for nobody can tell whether the subject opted out, or whether it is the newest.
+    private func number(of key: SubjectKey, now: Timestamp) throws -> Int64 {
+        do {
+            return try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
+        } catch DispatchError.damagedSubject(let subject) {
+            logger.critical("subject not readable; it begins anew", metadata: ["subject": "\(subject)"])
+            count("damaged-subjects", slot: CounterKey.daemon)
+            subjects.renew(subject, key: key, now: now)
+            for index in providers.indices {
+                for key in providers[index].lanes.keys(of: subject) {
+                    buryWaiting(key, subject: subject, provider: index, DispatchError.damagedSubject(subject), now: now)
+                }
+            }
+            return subject
+        }
     }
 
     private func fanOut(
@@ -63,7 +81,8 @@ extension DispatchCore {
             endDeadSecrets(of: subject)
         }
         if kind == .userDeleted { endPasswords(of: subject, now: now) }
-        let facts = subject == 0 ? nil : try subjects.state(subject, now: now)?.facts
+        let facts =
+            subject == 0 ? nil : try subjects.state(subject, now: now)?.facts(for: kind, telling: header.facts)
         for index in providers.indices {
             let route = providers[index].route
             count("made", slot: route.slot)
@@ -74,9 +93,8 @@ extension DispatchCore {
             // What is under way may be about to bind an account; it is asked again when that has ended.
             let isBound =
                 try kind == .userDeleted
-                && (!providers[index].lanes.keys(of: subject).isEmpty
-                    || bindings.account(slot: route.slot, subject: subject) != nil)
-            switch route.targeting.decide(kind, facts: facts, isBound: isBound) {
+                && (!providers[index].lanes.keys(of: subject).isEmpty || mayBeBound(subject, slot: route.slot))
+            switch route.targeting.decide(kind, facts: facts, isBound: isBound, isTemporary: header.isTemporary) {
             case .skip(let reason): skip(reason, header, provider: index)
             case .deliver where acceptance == .outdated: count("superseded", slot: route.slot)
             case .deliver where route.isObserving: skip(.observed, header, provider: index)
@@ -85,6 +103,15 @@ extension DispatchCore {
                     DeliveryKey(sequence: sequence, slot: route.slot, deliveryClass: deliveryClass), kind: kind,
                     subject: subject, provider: index, now: now)
             }
+        }
+    }
+
+    /// Where the binding is damaged, the deletion is queued, and becomes a dead letter that says so.
+    private func mayBeBound(_ subject: Int64, slot: Int) throws -> Bool {
+        do {
+            return try bindings.account(slot: slot, subject: subject) != nil
+        } catch is DispatchError {
+            return true
         }
     }
 
@@ -126,9 +153,9 @@ extension DispatchCore {
     func refold(_ header: EventHeader, _ stored: StoredEvent, now: Timestamp) throws {
         guard let key = header.subject else { return }
         let version = header.version(received: stored.received, receipt: stored.sequence)
-        let subject = try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
+        let subject = try number(of: key, now: now)
         _ = try subjects.update(subject, now: now) { state in
-            state.learn(header.learnt, version: version)
+            state.learn(header.learnt, from: header.kind, version: version)
             for (deliveryClass, kind) in header.states {
                 _ = state.accept(deliveryClass, kind: kind, hasSecret: header.hasSecret, version: version)
             }

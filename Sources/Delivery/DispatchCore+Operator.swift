@@ -19,15 +19,18 @@ extension DispatchCore {
                 }
             return ProviderReport(
                 name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
-                inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:])
+                inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:],
+                nothingExpires: watch.doubt?.words)
         }
     }
 
-    func pause(_ name: String, _ isPaused: Bool) throws {
+    /// - Returns: the provider's number, under which the journal is to remember it.
+    func pause(_ name: String, _ isPaused: Bool) throws -> Int {
         guard let index = index(named: name) else {
             throw CommandError.noSuchProvider(name, known: providers.map(\.route.name))
         }
         providers[index].isPaused = isPaused
+        return providers[index].route.slot
     }
 
     /// A provider's number; `nil` for all.
@@ -60,9 +63,7 @@ extension DispatchCore {
             if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
                 throw CommandError.needsNewPassword(id)
             }
-            if key.deliveryClass.isState, let state = try subjects.state(letter.subject, now: now),
-                state.newest(key.deliveryClass)?.receipt != key.sequence
-            {
+            if try readable({ try subjects.state(letter.subject, now: now) })?.isOutdated(key, letter.kind) == true {
                 throw CommandError.outdated(id)
             }
             // The delivery takes over the letter's use of the secret.
@@ -118,9 +119,9 @@ extension DispatchCore {
     /// What is known of a user, and what each provider would do with the next change.
     func explain(instance: String, realm: String, user: String, now: Timestamp) throws -> SubjectReport {
         let key = SubjectKey(instance: instance, realmID: realm, userID: user)
-        guard let number = try subjects.known(key, now: now), let state = try subjects.state(number, now: now) else {
-            throw CommandError.noSuchUser(user)
-        }
+        guard let number = try readable({ try subjects.known(key, now: now) }),
+            let state = try readable({ try subjects.state(number, now: now) })
+        else { throw CommandError.noSuchUser(user) }
         let waiting = try providers.flatMap { $0.lanes.keys(of: number) }
             .compactMap { try journal.delivery($0) }.compactMap { try report($0, now: now) }
         let decisions = try providers.map { provider in
@@ -135,7 +136,7 @@ extension DispatchCore {
             if !provider.route.targeting.syncIsOn { words = SkipReason.syncOff.rawValue }
             return SubjectReport.Decision(
                 provider: provider.route.name, decision: words, externalID: externalID,
-                account: try bindings.account(slot: provider.route.slot, subject: number)?.account,
+                account: try readable { try bindings.account(slot: provider.route.slot, subject: number) }?.account,
                 waiting: waiting.filter { $0.provider == provider.route.name })
         }
         var newest: [String: String] = [:]
@@ -183,7 +184,28 @@ extension DispatchCore {
 
     private func user(_ subject: Int64, now: Timestamp) throws -> String {
         guard subject != 0 else { return "" }
-        return try subjects.state(subject, now: now)?.key.userID ?? ""
+        do {
+            return try subjects.state(subject, now: now)?.key.userID ?? ""
+        } catch is DispatchError {
+            return "?"
+        }
+    }
+
+    /// What a command needs to know, or that it is damaged.
+    private func readable<Value>(_ read: () throws -> Value) throws -> Value {
+        do {
+            return try read()
+        } catch let error as DispatchError {
+            throw CommandError.damaged("\(error)")
+        }
+    }
+}
+
+extension ClockWatch.Doubt {
+    /// For people.
+    var words: String {
+        "nothing expires until \(until): the clock is \(abs(ahead) / 60_000) min \(ahead > 0 ? "ahead of" : "behind") "
+            + "the time that was expected"
     }
 }
 

@@ -77,16 +77,19 @@ extension DispatchCore {
         }
         let route = providers[index].route
         let state = ticket.subject == 0 ? nil : try subjects.state(ticket.subject, now: now)
-        if ticket.key.deliveryClass.isState, let newest = state?.newest(ticket.key.deliveryClass),
-            newest.receipt != ticket.key.sequence
-        {
-            return finish(ticket, provider: index, as: "superseded", now: now)
-        }
         let bound =
             ticket.key.deliveryClass == .notification
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)
+        // Who has an account that was renamed or disabled since does not need it made once more.
+        let isMade = ticket.kind == .userCreated && bound != nil && state?.wasChangedSinceCreation == true
+        if isMade || state?.isOutdated(ticket.key, ticket.kind) == true {
+            return finish(ticket, provider: index, as: "superseded", now: now)
+        }
         var externalID: String?
-        switch route.targeting.decide(ticket.kind, facts: state?.facts, isBound: bound != nil) {
+        let facts = state?.facts(for: ticket.kind, telling: event.header.facts)
+        switch route.targeting.decide(
+            ticket.kind, facts: facts, isBound: bound != nil, isTemporary: event.header.isTemporary)
+        {
         case .skip(let reason):
             return finish(ticket, provider: index, as: "skipped:\(reason.rawValue)", now: now)
         case .deliver(let id): externalID = id

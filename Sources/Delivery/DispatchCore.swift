@@ -10,6 +10,9 @@ internal import WorkerProtocol
 ///
 /// What happened goes in through its methods; what is to be written collects in ``changes``, what is to be sent goes to
 /// the providers' ports.
+///
+/// `now` is the time of a clock that was set by the wall clock at the start and runs evenly since: no wait gets longer or
+/// shorter because somebody sets the clock. Ages that count over restarts go by the wall clock, while it is trusted.
 final class DispatchCore {
     let journal: Journal
     let vault: Vault
@@ -49,6 +52,11 @@ final class DispatchCore {
     var random: any RandomNumberGenerator
     private var lastFold = Timestamp(milliseconds: 0)
     private var lastTidy = Timestamp(milliseconds: 0)
+    private(set) var watch: ClockWatch
+    /// What the journal was told of the clock.
+    private var lastTrusted = Timestamp(milliseconds: 0)
+    /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
+    private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
     private var lastKey: UInt32 = 0
     let retention: Int64
@@ -67,13 +75,14 @@ final class DispatchCore {
         var check: UInt64?
         /// When the check is given up.
         var checkDeadline = Timestamp(milliseconds: 0)
+        /// By an operator, until the operator says otherwise; or because the daemon ends.
         var isPaused = false
         /// Requests in a row that the plugin did not answer at all.
         var silences = 0
         /// Deliveries of events up to here are too old.
         var expiredThrough: Int64 = 0
-        /// Answers to requests that nobody waits for: a plugin that answers twice or too late.
-        var strays = 0
+        /// Judges answers to requests that nobody waits for; of this worker, anew for the next.
+        var strays = StrayAnswers()
     }
 
     /// A request that a plugin has not answered yet.
@@ -99,12 +108,13 @@ final class DispatchCore {
     }
 
     /// - Parameters:
+    ///   - now: the wall clock's time, by which the core's own is set.
     ///   - retention: how long an ended event's id is remembered; milliseconds.
     ///   - random: where the jitter of retries comes from.
     ///   - aside: runs its argument on another thread, and what that returns on the dispatcher's.
     init(
         journal: Journal, vault: Vault, reader: EnvelopeReader, routes: [ProviderRoute], retention: Int64,
-        logger: Logger, random: any RandomNumberGenerator = SystemRandomNumberGenerator(),
+        logger: Logger, now: Timestamp, random: any RandomNumberGenerator = SystemRandomNumberGenerator(),
         aside: @escaping (@escaping @Sendable () -> @Sendable (DispatchCore) -> Void) -> Void
     ) throws {
         self.journal = journal
@@ -116,12 +126,18 @@ final class DispatchCore {
         self.aside = aside
         subjects = try SubjectTable(journal: journal, vault: vault)
         bindings = BindingTable(journal: journal, vault: vault)
-        providers = routes.map { Provider(route: $0, gate: ProviderGate(retry: $0.disposition.retry)) }
+        let paused = try journal.pausedSlots()
+        providers = routes.map {
+            Provider(
+                route: $0, gate: ProviderGate(retry: $0.disposition.retry), isPaused: paused.contains($0.slot))
+        }
         totals = try journal.counters()
+        watch = ClockWatch(wall: now, steady: now, last: try journal.clockTrusted())
     }
 
     /// Takes up where the last run ended: deliveries that had not ended, events that had not been fanned out.
     func recover(now: Timestamp) throws {
+        if let doubt = watch.doubt { tell(.doubted(doubt)) }
         let progress = try journal.progress()
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
@@ -166,20 +182,24 @@ final class DispatchCore {
         if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
         guard let index = index(ofSlot: stored.id.slot) else { return orphans.append(stored.id) }
         if stored.state > 0 { manualRetries[stored.id] = stored.state }
+        // A clock that was ahead when this was put back must not make it wait for years.
+        let due = min(stored.due, now + RetryPolicy.longestAskedWait)
         let ended = providers[index].lanes.enqueue(
-            stored.id, subject: stored.subject, kind: stored.kind, attempt: stored.attempt, due: stored.due, now: now)
+            stored.id, subject: stored.subject, kind: stored.kind, attempt: stored.attempt, due: due, now: now)
         if let ended { end(ended, as: "superseded") }
     }
 
     /// A dead letter has its password still if it is young and no newer one was accepted.
     private func takeUp(_ letter: DeadLetter, now: Timestamp) throws {
         let sequence = letter.id.sequence
-        guard now - letter.at < Self.deadSecretAge, try journal.event(sequence)?.secret != nil else {
+        guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
+            try journal.event(sequence)?.secret != nil
+        else {
             if secretUses[sequence] == nil { changes.erasedSecrets.append(sequence) }
             return
         }
         secretUses[sequence, default: 0] += 1
-        deadSecrets[letter.subject, default: [:]][letter.id] = letter.at
+        deadSecrets[letter.subject, default: [:]][letter.id] = min(letter.at, now)
     }
 
     func index(ofSlot slot: Int) -> Int? {
@@ -245,7 +265,9 @@ final class DispatchCore {
     /// How long there is nothing to do unless something happens; milliseconds. An idle daemon wakes once in a while
     /// only; one that waits for an answer or a time, when that is due.
     func idleTime(now: Timestamp) -> Int64 {
-        var idle: Int64 = subjects.hasChanges || foldedThrough != fannedOutThrough ? 2_000 : 60_000
+        let retires = retiresFrom != nil && watch.doubt == nil
+        let isBehind = subjects.hasChanges || foldedThrough != fannedOutThrough || retires
+        var idle: Int64 = isBehind ? 2_000 : 60_000
         for provider in providers {
             if !provider.inFlight.isEmpty || provider.check != nil { idle = min(idle, 500) }
             guard provider.port != nil, !provider.isPaused else { continue }
@@ -256,10 +278,12 @@ final class DispatchCore {
     }
 
     /// What is done again and again: states are written, deadlines watched, old things let go.
-    func housekeep(now: Timestamp) throws {
+    ///
+    /// - Parameter wall: the wall clock's time.
+    func housekeep(now: Timestamp, wall: Timestamp) throws {
+        if let change = watch.look(wall: wall, steady: now) { tell(change) }
         watchDeadlines(now: now)
-        // A clock that was set back must not stop this.
-        if abs(now - lastFold) >= 2_000 || subjects.isFull {
+        if now - lastFold >= 2_000 || subjects.isFull {
             lastFold = now
             subjects.fold(into: &changes, number: changeNumber, now: now)
             if foldedThrough != fannedOutThrough {
@@ -267,13 +291,31 @@ final class DispatchCore {
                 changes.foldedThrough = foldedThrough
             }
             forgetWhatIsOnDisk(now: now)
+            if retiresFrom != nil, watch.doubt == nil { try retire(wall: wall) }
         }
-        if abs(now - lastTidy) >= 60_000 {
+        if now - lastTidy >= 60_000 {
             lastTidy = now
+            guard watch.doubt == nil else { return }
             endOldSecrets(now: now)
-            try expire(now: now)
-            try retire(now: now)
-            destroyUnusedKeys(now: now)
+            try expire(now: now, wall: wall)
+            if retiresFrom == nil { try retire(wall: wall) }
+            destroyUnusedKeys(wall: wall)
+            if abs(watch.lastTrusted - lastTrusted) >= Self.trustNoted {
+                lastTrusted = watch.lastTrusted
+                changes.clockTrusted = lastTrusted
+            }
+        }
+    }
+
+    /// How often the journal is told that the clock is trusted; milliseconds. Much less than the clock's tolerance.
+    private static let trustNoted: Int64 = 600_000
+
+    private func tell(_ change: ClockWatch.Change) {
+        switch change {
+        case .doubted(let doubt):
+            logger.warning("clock in doubt", metadata: ["reason": "\(doubt.words)"])
+        case .trusted:
+            logger.notice("clock trusted again; what is too old ends")
         }
     }
 
@@ -302,11 +344,11 @@ final class DispatchCore {
 
     /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
     /// are put back.
-    private func expire(now: Timestamp) throws {
+    private func expire(now: Timestamp, wall: Timestamp) throws {
         var limits: [Int64: Int64] = [:]
         func limit(_ age: Int64) throws -> Int64 {
             if let known = limits[age] { return known }
-            let limit = try journal.lastEvent(receivedBefore: now + -age) ?? 0
+            let limit = try journal.lastEvent(receivedBefore: wall + -age) ?? 0
             limits[age] = limit
             return limit
         }
@@ -349,21 +391,26 @@ final class DispatchCore {
         releaseSecret(of: key.sequence)
     }
 
-    /// Events that nobody needs any more go, a few thousand at a time.
-    private func retire(now: Timestamp) throws {
-        let retirable = try journal.retirableEvents(
-            before: now + -retention, through: min(foldedThrough, fannedOutThrough), atMost: 4_096)
-        if let retirable { changes.endedEvents.append(retirable) }
+    /// Events that nobody needs any more go: a few thousand at a time, as fast as they are found while there are more, and
+    /// from the oldest on again once all were looked at.
+    private func retire(wall: Timestamp) throws {
+        let found = try journal.retirableEvents(
+            before: wall + -retention, through: min(foldedThrough, fannedOutThrough), from: retiresFrom ?? 0,
+            atMost: Self.retiredAtOnce)
+        changes.endedEvents += found.ranges
+        retiresFrom = found.next
     }
+
+    static let retiredAtOnce = 4_096
 
     /// Once an hour, data keys that nothing on disk needs any more are destroyed: what they sealed is then gone from every
     /// copy of the disk.
     ///
     /// The keys of this hour and the one before stay, for an event may be committed a little after it was sealed. Older
     /// ones get no new uses, so what is read meanwhile can only be too careful. The keys of states stay for ever.
-    private func destroyUnusedKeys(now: Timestamp) {
-        let hourAgo = now + -3_600_000
-        let current = DataKeys.id(of: .secret, at: now)
+    private func destroyUnusedKeys(wall: Timestamp) {
+        let hourAgo = wall + -3_600_000
+        let current = DataKeys.id(of: .secret, at: wall)
         guard current != lastKey else { return }
         lastKey = current
         let candidates = [SealPurpose.secret, .body].map { purpose in

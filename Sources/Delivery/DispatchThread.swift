@@ -7,41 +7,44 @@ final class DispatchThread: @unchecked Sendable {  // touched by its own thread 
     private let core: DispatchCore
     private let inbox: DispatchInbox
     private let journal: Journal
-    private let clock: @Sendable () -> Timestamp
+    private let clock: @Sendable () -> ClockReading
+    /// When the core's clock was set.
+    private let start: ClockReading
     private let fatal: @Sendable (String) -> Void
 
     init(
-        core: DispatchCore, inbox: DispatchInbox, journal: Journal, clock: @escaping @Sendable () -> Timestamp,
-        fatal: @escaping @Sendable (String) -> Void
+        core: DispatchCore, inbox: DispatchInbox, journal: Journal, clock: @escaping @Sendable () -> ClockReading,
+        start: ClockReading, fatal: @escaping @Sendable (String) -> Void
     ) {
         self.core = core
         self.inbox = inbox
         self.journal = journal
         self.clock = clock
+        self.start = start
         self.fatal = fatal
     }
 
-    func start() {
+    func run() {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
         let code = pthread_create(
             &thread, nil,
             { context in
                 guard let context else { return nil }
-                Unmanaged<DispatchThread>.fromOpaque(context).takeRetainedValue().run()
+                Unmanaged<DispatchThread>.fromOpaque(context).takeRetainedValue().work()
                 return nil
             }, context)
         precondition(code == 0, "no thread for the dispatcher: \(code)")
         pthread_detach(thread)
     }
 
-    private func run() {
+    private func work() {
         var stopped: (() -> Void)?
         while stopped == nil {
-            let batch = inbox.take(waiting: core.idleTime(now: clock()))
-            let now = clock()
+            let batch = inbox.take(waiting: core.idleTime(now: clock().time(since: start)))
+            let reading = clock()
             do {
-                try turn(batch, now: now)
+                try turn(batch, now: reading.time(since: start), wall: reading.wall)
             } catch {
                 return fatal("the dispatcher cannot go on: \(error)")
             }
@@ -50,7 +53,7 @@ final class DispatchThread: @unchecked Sendable {  // touched by its own thread 
         stopped?()
     }
 
-    private func turn(_ batch: DispatchInbox.Batch, now: Timestamp) throws {
+    private func turn(_ batch: DispatchInbox.Batch, now: Timestamp, wall: Timestamp) throws {
         for happening in batch.happenings {
             switch happening {
             case .ready(let port, let generation, let slot):
@@ -63,7 +66,7 @@ final class DispatchThread: @unchecked Sendable {  // touched by its own thread 
         }
         if !batch.events.isEmpty { try core.committed(batch.events, now: now) }
         for question in batch.questions { question(core, now) }
-        try core.housekeep(now: now)
+        try core.housekeep(now: now, wall: wall)
         if batch.stopped == nil { core.pump(now: now) }
         let changes = core.takeChanges()
         if let changes { try journal.submit(changes) }

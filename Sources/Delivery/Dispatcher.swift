@@ -12,14 +12,14 @@ public final class Dispatcher: CommitObserver, Sendable {
     private let inbox = DispatchInbox()
     /// The journal, once started.
     private let started = Mutex<Journal?>(nil)
-    private let clock: @Sendable () -> Timestamp
+    private let clock: @Sendable () -> ClockReading
     private let fatal: @Sendable (String) -> Void
 
     /// - Parameters:
-    ///   - clock: wall-clock time.
+    ///   - clock: what is waited for is timed by its steady part; the wall clock's is for what counts over restarts.
     ///   - fatal: called when the dispatcher cannot go on, on its thread; the daemon is to exit.
     public init(
-        clock: @escaping @Sendable () -> Timestamp, fatal: @escaping @Sendable (String) -> Void
+        clock: @escaping @Sendable () -> ClockReading, fatal: @escaping @Sendable (String) -> Void
     ) {
         self.clock = clock
         self.fatal = fatal
@@ -34,9 +34,10 @@ public final class Dispatcher: CommitObserver, Sendable {
         journal: Journal, vault: Vault, names: AttributeNames, routes: [ProviderRoute], retention: Int64,
         logger: Logger
     ) throws {
+        let start = clock()
         let core = try DispatchCore(
             journal: journal, vault: vault, reader: EnvelopeReader(names: names), routes: routes,
-            retention: retention, logger: logger,
+            retention: retention, logger: logger, now: start.wall,
             aside: { [inbox] work in
                 SideThread.run {
                     let findings = work()
@@ -44,9 +45,10 @@ public final class Dispatcher: CommitObserver, Sendable {
                 }
             })
         started.withLock { $0 = journal }
-        try core.recover(now: clock())
-        let thread = DispatchThread(core: core, inbox: inbox, journal: journal, clock: clock, fatal: fatal)
-        thread.start()
+        try core.recover(now: start.wall)
+        let thread = DispatchThread(
+            core: core, inbox: inbox, journal: journal, clock: clock, start: start, fatal: fatal)
+        thread.run()
     }
 
     public func committed(_ events: [CommittedEvent]) {
@@ -107,8 +109,12 @@ public final class Dispatcher: CommitObserver, Sendable {
         try await ask { try $0.drop(delivery, now: $1) }
     }
 
+    /// Nothing is sent to a provider until it is said otherwise, restarts included. On disk when this returns; the
+    /// caller's thread waits for that.
     public func pause(_ provider: String, _ isPaused: Bool) async throws {
-        try await ask { core, _ in try core.pause(provider, isPaused) }
+        guard let journal = started.withLock(\.self) else { return }
+        let slot = try await ask { core, _ in try core.pause(provider, isPaused) }
+        try journal.setPaused(isPaused, slot: slot)
     }
 
     public func explain(instance: String, realm: String, user: String) async throws -> SubjectReport {

@@ -10,6 +10,8 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     public var inFlight: Int
     /// Since the journal began: made, delivered, superseded, dead, expired, dropped:REASON, skipped:REASON.
     public var counters: [String: Int64]
+    /// Why nothing ends by its age at present; `nil` if that is not so. The same for all providers.
+    public var nothingExpires: String?
 
     /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
     public var unaccounted: Int64 {
@@ -26,7 +28,7 @@ public struct DeliveryReport: Codable, Hashable, Sendable {
     public var kind: String
     /// The event's id.
     public var event: String
-    /// The subject's user id; empty if it has none.
+    /// The subject's user id; empty if it has none, `?` if what is known of it is damaged.
     public var user: String
     /// When the event was received; RFC 3339.
     public var received: String
@@ -81,6 +83,8 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
     case needsNewPassword(Int64)
     /// A newer state was accepted since.
     case outdated(Int64)
+    /// What the journal holds of it cannot be read; the next event about the user begins anew.
+    case damaged(String)
 
     public var description: String {
         switch self {
@@ -90,6 +94,7 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
         case .noSuchUser(let user): "no event was ever about a user \(user)"
         case .inFlight(let id): "delivery \(id) is in flight; look again when it was answered"
         case .needsNewPassword(let id): "delivery \(id) needs a new password: the one it had is gone"
+        case .damaged(let what): "\(what); the next event about the user begins anew"
         case .outdated(let id): "delivery \(id) is outdated: a newer change of the same user was accepted since"
         }
     }

@@ -39,6 +39,7 @@ struct SubjectTable {
     /// The number of a subject; a new one gets a row in `changes`.
     ///
     /// - Parameter changeNumber: of the journal's changes that this is part of.
+    /// - Throws: ``DispatchError/damagedSubject(_:)`` if nobody can read what was known of it.
     mutating func number(
         of key: SubjectKey, now: Timestamp, changes: inout JournalChanges, changeNumber: UInt64
     ) throws -> Int64 {
@@ -70,6 +71,13 @@ struct SubjectTable {
         }
         guard let stored = try journal.subject(number) else { return nil }
         return try load(stored, now: now)
+    }
+
+    /// A subject of which nothing is known any more begins anew; what the disk holds of it is overwritten.
+    mutating func renew(_ number: Int64, key: SubjectKey, now: Timestamp) {
+        entries[number] = Entry(state: SubjectState(key: key), used: now)
+        numbers[key] = number
+        dirty.insert(number)
     }
 
     /// Changes a subject's state, which is written later.
@@ -116,7 +124,7 @@ struct SubjectTable {
 
     private mutating func load(_ stored: SubjectRow, now: Timestamp) throws -> SubjectState {
         guard let state = try? vault.openState(stored.state, number: stored.number) else {
-            throw DispatchError.damaged("the state of subject \(stored.number)")
+            throw DispatchError.damagedSubject(stored.number)
         }
         entries[stored.number] = Entry(state: state, used: now)
         numbers[state.key] = stored.number
@@ -124,14 +132,17 @@ struct SubjectTable {
     }
 }
 
-/// What the dispatcher cannot go on from.
+/// What a delivery, or a subject, cannot go on from; all others do.
 enum DispatchError: Error, CustomStringConvertible {
     /// The journal holds something that is not what was written.
     case damaged(String)
+    /// What was known of a subject is not what was written.
+    case damagedSubject(Int64)
 
     var description: String {
         switch self {
         case .damaged(let what): "the journal is damaged: \(what) cannot be read"
+        case .damagedSubject(let number): "the journal is damaged: the state of subject \(number) cannot be read"
         }
     }
 }

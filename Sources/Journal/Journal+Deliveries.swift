@@ -57,11 +57,16 @@ extension Journal {
 
     /// The last event whose deliveries have all been made, and the last that the subjects' states contain; 0 at first.
     public func progress() throws(JournalError) -> (fannedOutThrough: Int64, foldedThrough: Int64) {
-        (try sequence(Meta.fannedOutThrough), try sequence(Meta.foldedThrough))
+        (try meta(Meta.fannedOutThrough) ?? 0, try meta(Meta.foldedThrough) ?? 0)
     }
 
-    private func sequence(_ name: String) throws(JournalError) -> Int64 {
-        try lookups.rows("SELECT value FROM meta WHERE name = ?1", [.text(name)]) { $0.integer(0) }.first ?? 0
+    /// The last moment of the wall clock that was trusted; `nil` if there was none.
+    public func clockTrusted() throws(JournalError) -> Timestamp? {
+        try meta(Meta.clockTrusted).map(Timestamp.init(milliseconds:))
+    }
+
+    private func meta(_ name: String) throws(JournalError) -> Int64? {
+        try lookups.rows("SELECT value FROM meta WHERE name = ?1", [.text(name)]) { $0.integer(0) }.first
     }
 
     /// Dead letters in the order of their events.

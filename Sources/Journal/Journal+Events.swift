@@ -24,6 +24,22 @@ public struct StoredEventID: Sendable {
     public var source: String
 }
 
+/// What a search for events that nobody needs any more has found.
+public struct RetirableEvents: Hashable, Sendable {
+    /// In order; none touches the next. Numbers of events that went earlier may lie inside.
+    public var ranges: [ClosedRange<Int64>] = []
+    /// Where the search goes on; `nil` if it saw everything.
+    public var next: Int64?
+
+    public init(ranges: [ClosedRange<Int64>] = [], next: Int64? = nil) {
+        self.ranges = ranges
+        self.next = next
+    }
+
+    /// How many events there are at most.
+    public var count: Int { ranges.reduce(0) { $0 + $1.count } }
+}
+
 extension Journal {
     private static let columns = """
         SELECT events.seq, id, mac, kind, received, source, flags, body, sealed
@@ -57,25 +73,44 @@ extension Journal {
         }
     }
 
-    /// The oldest events that nobody needs any more: received before a moment, up to a number, without a delivery or a
-    /// dead letter. At most `atMost` in a row; `nil` if the oldest event is still needed.
+    /// Events that nobody needs any more: received before a moment, up to a number, without a delivery or a dead letter.
+    /// A search that begins at a number and passes those that are needed; so many of them may lie between that it ends
+    /// before it has found what was asked for, and goes on at ``RetirableEvents/next``.
+    ///
+    /// Every step is a look at the left edge of an index, however long the runs are.
     public func retirableEvents(
-        before moment: Timestamp, through last: Int64, atMost: Int
-    ) throws(JournalError) -> ClosedRange<Int64>? {
-        var range: ClosedRange<Int64>?
-        try lookups.query(
-            """
-            SELECT seq, received,
-                EXISTS (SELECT 1 FROM deliveries WHERE did BETWEEN seq << 12 AND (seq << 12) + 4095)
-                OR EXISTS (SELECT 1 FROM dead_letters WHERE did BETWEEN seq << 12 AND (seq << 12) + 4095)
-            FROM events WHERE seq <= ?1 ORDER BY seq LIMIT ?2
-            """, [.integer(last), .integer(Int64(atMost))]
-        ) { row in
-            guard row.integer(1) < moment.milliseconds, row.integer(2) == 0 else { return false }
-            range = (range?.lowerBound ?? row.integer(0))...row.integer(0)
-            return true
+        before moment: Timestamp, through last: Int64, from first: Int64 = 0, atMost: Int
+    ) throws(JournalError) -> RetirableEvents {
+        var found = RetirableEvents(next: first)
+        guard let old = try lastEvent(receivedBefore: moment) else { return RetirableEvents() }
+        let end = min(last, old)
+        for _ in 0..<atMost {
+            guard let event = try firstNumber(Self.nextEvent, found.next), event <= end else {
+                found.next = nil
+                return found
+            }
+            let needed = min(
+                try firstNumber(Self.nextDelivery, event << 12) ?? .max,
+                try firstNumber(Self.nextDeadLetter, event << 12) ?? .max
+            )
+            let isNeeded = needed >> 12 == event
+            let run = min(end, (needed >> 12) - 1, event + Int64(atMost - found.count) - 1)
+            if !isNeeded { found.ranges.append(event...run) }
+            found.next = (isNeeded ? event : run) + 1
+            guard found.count < atMost else { return found }
         }
-        return range
+        return found
+    }
+
+    private static let nextEvent = "SELECT seq FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1"
+    private static let nextDelivery = "SELECT did FROM deliveries WHERE did >= ?1 ORDER BY did LIMIT 1"
+    private static let nextDeadLetter = "SELECT did FROM dead_letters WHERE did >= ?1 ORDER BY did LIMIT 1"
+
+    /// For a test of their plans.
+    package static let retiring = [nextEvent, nextDelivery, nextDeadLetter]
+
+    private func firstNumber(_ query: String, _ from: Int64?) throws(JournalError) -> Int64? {
+        try lookups.rows(query, [.integer(from ?? 0)]) { $0.integer(0) }.first
     }
 
     /// Lends every event's id and hash to `body`, oldest first. `body` must not read the journal.

@@ -27,6 +27,26 @@ extension Journal {
         return Dictionary(rows, uniquingKeysWith: { first, _ in first })
     }
 
+    /// Pauses a provider, or lets it go on: for ever, and on disk when this returns. It waits for the writer's commit and
+    /// for its own.
+    public func setPaused(_ isPaused: Bool, slot: Int) throws(JournalError) {
+        do {
+            try connection.write { db in
+                try db.execute(
+                    sql: isPaused ? "INSERT OR REPLACE INTO meta VALUES(?, 1)" : "DELETE FROM meta WHERE name = ?",
+                    arguments: [Meta.paused(slot)])
+            }
+        } catch {
+            throw JournalError(error, path: path)
+        }
+    }
+
+    /// The providers that are paused.
+    public func pausedSlots() throws(JournalError) -> Set<Int> {
+        let names = Set(try scans.rows("SELECT name FROM meta") { $0.text(0) })
+        return Set((0...DeliveryKey.maximumSlot).filter { names.contains(Meta.paused($0)) })
+    }
+
     /// The wrapped data keys.
     public func dataKeys() throws(JournalError) -> [DataKeyRow] {
         try scans.rows("SELECT id, purpose, ring_key, created, wrapped FROM data_keys ORDER BY id") { row in

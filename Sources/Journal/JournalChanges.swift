@@ -20,6 +20,8 @@ public struct JournalChanges: Sendable {
     public var fannedOutThrough: Int64?
     /// The last event that the subjects' states contain.
     public var foldedThrough: Int64?
+    /// The last moment of the wall clock that was trusted.
+    public var clockTrusted: Timestamp?
     /// Events that nobody needs any more, with what secrets they have left. The newest event of all always stays: it
     /// holds the place of the sequence.
     public var endedEvents: [ClosedRange<Int64>] = []
@@ -32,6 +34,7 @@ public struct JournalChanges: Sendable {
     var weight: Int {
         deliveries.count + erasedSecrets.count + subjects.count + bindings.count + deadLetters.count + counters.count
             + dataKeys.count + endedEvents.count + (fannedOutThrough == nil ? 0 : 1) + (foldedThrough == nil ? 0 : 1)
+            + (clockTrusted == nil ? 0 : 1)
     }
 }
 
@@ -161,6 +164,9 @@ public enum DeadLetterChange: Hashable, Sendable {
 
 /// Names a counter that outlives restarts.
 public struct CounterKey: Hashable, Sendable {
+    /// In the place of a provider's slot: what is counted for the daemon as a whole.
+    public static let daemon = -1
+
     public var slot: Int
     public var name: String
 

@@ -66,8 +66,11 @@ struct Statements {
         try insertSecret.withBlob(secret, at: 2) { try insertSecret.run() }
     }
 
+    /// - Parameters:
+    ///   - newest: the newest event, which stays.
+    ///   - ended: how many events have ended since the journal began; grows by those that end now.
     /// - Returns: the bindings that were left out.
-    func apply(_ changes: ChangeFold, newest: Int64) throws -> [Binding] {
+    func apply(_ changes: ChangeFold, newest: Int64, ended: inout Int64, _ db: Database) throws -> [Binding] {
         for id in changes.deliveryOrder {
             if let change = changes.deliveries[id] { try apply(change, id) }
         }
@@ -90,20 +93,23 @@ struct Statements {
         }
         try note(changes.fannedOutThrough, Meta.fannedOutThrough)
         try note(changes.foldedThrough, Meta.foldedThrough)
+        try note(changes.clockTrusted?.milliseconds, Meta.clockTrusted)
         for range in changes.endedEvents where range.lowerBound < newest {
-            for statement in [endEvents, eraseSecrets] {
+            for statement in [eraseSecrets, endEvents] {
                 statement.bind(range.lowerBound, at: 1)
                 statement.bind(min(range.upperBound, newest - 1), at: 2)
                 try statement.run()
             }
+            ended += Int64(db.changesCount)
         }
+        if !changes.endedEvents.isEmpty { try note(ended, Meta.ended) }
         return try changes.bindings.compactMap(apply)
     }
 
-    private func note(_ sequence: Int64?, _ name: String) throws {
-        guard let sequence else { return }
+    private func note(_ value: Int64?, _ name: String) throws {
+        guard let value else { return }
         noteMeta.bind(name, at: 1)
-        noteMeta.bind(sequence, at: 2)
+        noteMeta.bind(value, at: 2)
         try noteMeta.run()
     }
 
@@ -205,4 +211,10 @@ struct Statements {
 enum Meta {
     static let fannedOutThrough = "fanned out through"
     static let foldedThrough = "folded through"
+    /// The last moment of the wall clock that was trusted.
+    static let clockTrusted = "clock trusted"
+    /// Stands there while a provider is paused.
+    static func paused(_ slot: Int) -> String { "paused \(slot)" }
+    /// How many events have ended since the journal began.
+    static let ended = "events ended"
 }

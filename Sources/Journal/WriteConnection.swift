@@ -24,8 +24,9 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     private let queue: DatabaseQueue
     private var statements: Statements?
     private var durability: CommitPolicy.Durability?
-    private var firstSequence: Int64 = 1
     private var lastSequence: Int64 = 0
+    /// Events that are not there any more: numbers have no gaps, so the rest is.
+    private var endedEvents: Int64 = 0
     private let logPages = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
 
     /// Opens the file, which must exist, and brings its tables up to date.
@@ -50,7 +51,10 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
         try queue.writeWithoutTransaction { db in
             statements = try Statements(db)
             lastSequence = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM events") ?? 0
-            firstSequence = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM events") ?? 1
+            let ended = try Int64.fetchOne(
+                db, sql: "SELECT value FROM meta WHERE name = ?", arguments: [Meta.ended])
+            // What went before that was counted were the oldest, in one run.
+            endedEvents = try ended ?? (Int64.fetchOne(db, sql: "SELECT min(seq) FROM events") ?? 1) - 1
             sqlite3_wal_hook(
                 db.sqliteConnection,
                 { context, _, _, pages in
@@ -81,18 +85,16 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
                     try statements.insert(event.record, lastSequence + 1 + Int64(offset))
                 }
                 let newest = lastSequence + Int64(events.count)
-                let refused = try statements.apply(changes, newest: newest)
+                var ended = endedEvents
+                let refused = try statements.apply(changes, newest: newest, ended: &ended, db)
                 try statements.commit.run()
                 let first = lastSequence + 1
                 lastSequence = newest
-                // Only the oldest ones end (`retirableEvents`), and the newest stays.
-                for range in changes.endedEvents where range.lowerBound <= firstSequence {
-                    firstSequence = max(firstSequence, min(range.upperBound + 1, newest))
-                }
+                endedEvents = ended
                 return Commit(
                     firstSequence: first, hasErased: changes.isErasing, refusedBindings: refused,
                     logPages: Int(logPages.pointee), size: try statements.size(),
-                    events: Int(newest - firstSequence + 1))
+                    events: Int(newest - endedEvents))
             } catch {
                 // SQLite may have rolled back by itself already.
                 if db.isInsideTransaction { try? statements.rollback.run() }

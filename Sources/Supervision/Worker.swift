@@ -47,9 +47,11 @@ public final class Worker: Sendable {
         return promise.futureResult
     }
 
-    /// Kills the process that runs, because its plugin does not answer, and starts another.
-    public func restart() {
-        eventLoop.execute { [life] in life.value.giveUp() }
+    /// Kills the process that runs, because its plugin is not trusted any more, and starts another.
+    ///
+    /// - Parameter reason: What it did, such as `it did not answer`.
+    public func restart(because reason: String) {
+        eventLoop.execute { [life] in life.value.giveUp(reason) }
     }
 
     /// Sends frames (see `ByteBuffer.writeRequestFrame`) to the process of this generation, or to nobody if it is over:

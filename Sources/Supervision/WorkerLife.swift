@@ -50,8 +50,8 @@ final class WorkerLife {
         perform(state.stop(.now(), patience: patience))
     }
 
-    func giveUp() {
-        perform(state.giveUp())
+    func giveUp(_ why: String) {
+        perform(state.giveUp(why))
     }
 
     func send(_ frames: ByteBuffer, to generation: UInt64) {

@@ -19,6 +19,8 @@ public enum WorkerLoss: Hashable, Sendable, CustomStringConvertible {
     case refused(String)
     /// It did not listen any more.
     case unresponsive
+    /// It listened, and what it did with its requests was no good.
+    case givenUp(String)
     /// It sent what no worker sends.
     case violation(String)
     /// It closed its socket and went on.
@@ -46,6 +48,7 @@ public enum WorkerLoss: Hashable, Sendable, CustomStringConvertible {
             "killed: not in force: \(missing.names.joined(separator: ", ")); `sandbox: best-effort` goes on without"
         case .refused(let why): "the plugin does not start: \(why)"
         case .unresponsive: "killed: it did not answer"
+        case .givenUp(let why): "killed: \(why)"
         case .violation(let what): "killed: it sent \(what)"
         case .hungUp: "killed: it closed its socket"
         case .exited(let code): "exited with code \(code)"

@@ -110,8 +110,8 @@ struct WorkerState {
     }
 
     /// The process is not trusted any more; there will be another.
-    mutating func giveUp() -> [Action] {
-        phase == .running ? end(.unresponsive) : []
+    mutating func giveUp(_ why: String) -> [Action] {
+        phase == .running ? end(.givenUp(why)) : []
     }
 
     // MARK: What happens

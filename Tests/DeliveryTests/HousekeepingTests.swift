@@ -60,7 +60,7 @@ struct HousekeepingTests {
         }
         let both = rig.requests()
         try rig.sleep(120_000)
-        try rig.core.housekeep(now: rig.now)
+        try rig.core.housekeep(now: rig.now, wall: rig.wall)
         try rig.answer(both[0], Completion(.delivered))
         try rig.answer(both[1], Completion(.retry))
         #expect(try rig.ended() == ["delivered": 1, "expired": 1])
@@ -119,6 +119,27 @@ struct HousekeepingTests {
         #expect(try stored(.body) == 1)
     }
 
+    @Test func `events behind an old dead letter are retired, at once while there are more`() throws {
+        let rig = try Rig([.test(kinds: [.passwordUpdated])], in: TemporaryFolder(inMemory: true))
+        try rig.post(TestEvent(id: "e0", password: "p"))
+        try rig.answer(.refused)
+        let count = Int64(DispatchCore.retiredAtOnce) + 100
+        for number in 1...count {
+            try rig.post(TestEvent(id: "e\(number)", kind: .logout, sequence: UInt64(number + 1)))
+        }
+        try rig.flush()
+        try rig.advance(86_460_000)
+        try rig.flush()
+        #expect(try rig.journal.event(2) == nil && rig.journal.event(count) != nil)
+        #expect(rig.core.idleTime(now: rig.now) <= 2_000)
+        try rig.advance(2_000)
+        try rig.flush()
+        #expect(try rig.journal.event(count) == nil)
+        // The dead letter's event stays, and the newest, which holds the place.
+        #expect(try rig.journal.event(1) != nil && rig.journal.event(count + 1) != nil)
+        #expect(rig.core.idleTime(now: rig.now) == 60_000)
+    }
+
     @Test func `an idle dispatcher sleeps for a minute, a waiting one until its time`() throws {
         let rig = try Rig()
         try rig.post(TestEvent(id: "e1", password: "p"))
@@ -146,10 +167,74 @@ struct HousekeepingTests {
     @Test func `a clock that is set back does not stop the states from being written`() throws {
         let rig = try Rig()
         try rig.advance(10_000)
-        try rig.sleep(-3_600_000)
+        rig.setClock(ahead: -7_200_000)
         try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.advance(2_000)
         try rig.flush()
         #expect(try rig.journal.progress().foldedThrough == 1)
+    }
+
+    /// Two subjects with a password each that waits; then the first one's state is damaged, and the daemon starts.
+    private func damaged(isFolded: Bool) throws -> Rig {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        if isFolded { try rig.advance(2_000) }
+        try rig.flush()
+        var row = try #require(try rig.journal.subject(1))
+        row.state[row.state.count - 1] ^= 1
+        var changes = JournalChanges()
+        changes.subjects = [row]
+        try rig.journal.submit(changes)
+        try rig.flush()
+        try rig.restart()
+        return rig
+    }
+
+    @Test(arguments: [true, false])
+    func `a subject whose state is damaged holds nobody back, and begins anew`(_ isFolded: Bool) throws {
+        let rig = try damaged(isFolded: isFolded)
+        #expect(try rig.answer(.delivered).secret == "q")
+        try rig.flush()
+        let letters = try rig.journal.deadLetters()
+        #expect(letters.map(\.reason) == ["damaged"] && letters[0].detail.contains("subject 1"))
+        let reports = try rig.core.describe(try rig.journal.queuePage(slot: 0, limit: 10), now: rig.now)
+        #expect(reports.map(\.user) == [isFolded ? "?" : "u1"])
+        #expect(try rig.ended() == ["delivered": 1, "dead": 1])
+        try rig.post(TestEvent(id: "e3", password: "r", sequence: 3))
+        #expect(try rig.answer(.delivered).secret == "r")
+        #expect(rig.core.totals[CounterKey(slot: CounterKey.daemon, name: "damaged-subjects")] == 1)
+        try rig.advance(2_000)
+        try rig.restart()
+        #expect(try rig.core.explain(instance: "prod", realm: "corp", user: "u1", now: rig.now).syncEnabled == ["true"])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `an operator is told of a damaged subject, and nothing is sent for it`() throws {
+        let rig = try damaged(isFolded: true)
+        #expect(throws: CommandError.self) {
+            try rig.core.explain(instance: "prod", realm: "corp", user: "u1", now: rig.now)
+        }
+        #expect(try rig.core.explain(instance: "prod", realm: "corp", user: "u2", now: rig.now).user == "u2")
+    }
+
+    @Test func `a damaged binding ends the deliveries that need it, and no others`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.delivered, account: "uuid-1")
+        try rig.flush()
+        var binding = try #require(try rig.journal.binding(slot: 0, subject: 1))
+        binding.state[binding.state.count - 1] ^= 1
+        var changes = JournalChanges()
+        changes.bindings = [.put(binding)]
+        try rig.journal.submit(changes)
+        try rig.flush()
+        try rig.restart()
+        try rig.post(TestEvent(id: "e2", kind: .userDeleted, sequence: 2))
+        try rig.post(TestEvent(id: "e3", user: "u2", password: "q", externalID: "E-2"))
+        #expect(try rig.answer(.delivered).secret == "q")
+        #expect(try rig.ended() == ["delivered": 2, "dead": 1])
     }
 
     @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {

@@ -29,11 +29,34 @@ struct OutcomeTests {
     }
 
     @Test func `a temporary password says so, also after a restart`() throws {
-        let rig = try Rig()
+        let rig = try Rig([.test(takesTemporaryPasswords: true)])
         try rig.post(TestEvent(id: "e1", password: "p", isTemporary: true))
         #expect(try rig.only().isTemporary)
         try rig.restart()
         #expect(try rig.only().isTemporary)
+    }
+
+    @Test func `a temporary password is skipped where nobody would demand its change, and ends an older one`() throws {
+        let rig = try Rig([.test(0), .test(1, takesTemporaryPasswords: true)])
+        try rig.loseWorker(0)
+        try rig.post(TestEvent(id: "e1", password: "old", sequence: 1))
+        try rig.post(TestEvent(id: "e2", kind: .userCreated, password: "p", isTemporary: true, sequence: 2))
+        rig.connect()
+        try rig.turn()
+        #expect(try rig.answer(.delivered).deliveryClass == .lifecycle)
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["superseded": 1, "delivered": 1, "skipped:temporary-password": 1])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `a temporary password that waits is skipped when the plugin has lost the means`() throws {
+        let rig = try Rig([.test(takesTemporaryPasswords: true)])
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p", isTemporary: true))
+        try rig.restart(routes: [.test()])
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["skipped:temporary-password": 1])
+        #expect(try rig.storedSecrets().isEmpty)
     }
 
     @Test func `what is to be retried waits, and keeps its idempotency key`() throws {
@@ -77,7 +100,7 @@ struct OutcomeTests {
         let rig = try Rig()
         try rig.post(TestEvent(id: "e1", password: "p"))
         try rig.answer(.absent)
-        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2, externalID: "E-2"))
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, externalID: "E-2"))
         try rig.answer(.delivered)
         try rig.advance(60_000)
         #expect(try rig.only().externalID == "E-2")
@@ -137,6 +160,30 @@ struct OutcomeTests {
             // The wait is drawn anew each time; it is over after a second, or two.
             if rig.requests().isEmpty { try rig.advance(2_000) }
         }
+    }
+
+    @Test func `a plugin that answers what nobody asked is ended; one that answers late is not`() throws {
+        let rig = try Rig()
+        for user in 1...2 {
+            try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
+        }
+        let both = rig.requests()
+        try rig.answer(both[0], Completion(.delivered))
+        try rig.advance(30_000)
+        try rig.advance(5_000)
+        try rig.answer(both[1], Completion(.delivered))
+        // The second try is under way; it is not what is answered.
+        for round in 0...StrayAnswers.tolerated {
+            #expect(rig.ports[0]?.restarts == 0)
+            try rig.answer(both[round % 2], Completion(.delivered))
+        }
+        #expect(rig.ports[0]?.restarts == 1)
+        #expect(try rig.ended() == ["delivered": 1])
+        try rig.loseWorker()
+        rig.connect()
+        try rig.answer(both[0], Completion(.delivered))
+        #expect(rig.ports[0]?.restarts == 0)
+        #expect(try rig.report().unaccounted == 0)
     }
 
     @Test func `what a lost worker had is tried again under the same key`() throws {
@@ -201,14 +248,30 @@ struct GateTests {
         #expect((5...14).contains(asked))
     }
 
-    @Test func `the trouble of three subjects shuts the gate, that of one does not`() throws {
+    @Test(arguments: [Outcome.retry, .unknown])
+    func `the trouble of three subjects shuts the gate, that of one does not`(_ outcome: Outcome) throws {
         let rig = try Rig()
         for user in 1...3 {
             #expect(try rig.report().state == "running")
             try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
             let request = try #require(rig.requests().last)
-            try rig.answer(request, Completion(.retry, detail: "down", retryAfter: 60_000))
+            try rig.answer(request, Completion(outcome, detail: "down", retryAfter: 60_000))
         }
+        #expect(try rig.report().state == "held back")
+    }
+
+    @Test func `a target that answers nobody shuts the gate, a worker that ends does not`() throws {
+        let rig = try Rig()
+        for user in 1...3 {
+            try rig.post(TestEvent(id: "e\(user)", user: "u\(user)", password: "p", externalID: "E-\(user)"))
+        }
+        try rig.loseWorker()
+        rig.connect()
+        #expect(try rig.report().state == "running")
+        try rig.advance(500)
+        #expect(rig.requests().count == 3)
+        try rig.advance(30_000)
+        try rig.advance(5_000)
         #expect(try rig.report().state == "held back")
     }
 

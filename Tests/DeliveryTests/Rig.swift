@@ -67,6 +67,8 @@ final class Rig {
     let routes: [ProviderRoute]
     let folder: TemporaryFolder
     private(set) var now = Timestamp(milliseconds: 1_800_014_400_000)
+    /// How far the wall clock was set since the daemon's start; milliseconds.
+    private var wallOffset: Int64 = 0
     private(set) var core: DispatchCore
     private(set) var journal: Journal
     private(set) var vault: Vault
@@ -116,7 +118,7 @@ final class Rig {
         let box = CoreBox()
         let core = try DispatchCore(
             journal: journal, vault: vault, reader: EnvelopeReader(), routes: routes, retention: 86_400_000,
-            logger: logger, random: SplitMix(state: seed), aside: { work in box.core.map { work()($0) } })
+            logger: logger, now: now, random: SplitMix(state: seed), aside: { work in box.core.map { work()($0) } })
         box.core = core
         let witness = CommitWitness()
         journal.start(observer: witness) { Issue.record("the journal died: \($0)") }
@@ -134,7 +136,7 @@ final class Rig {
     /// - Returns: its number in the journal.
     @discardableResult
     func post(_ event: TestEvent) throws -> Int64 {
-        var body = event.body(now: now)
+        var body = event.body(now: wall)
         let record = try body.withUnsafeMutableBytes { body in
             let envelope = try EnvelopeReader().read(UnsafeRawBufferPointer(body))
             let header = envelope.header
@@ -142,14 +144,14 @@ final class Rig {
             var stored = Array(body)
             if let range = envelope.secret {
                 secret = sealer.seal(
-                    UnsafeRawBufferPointer(rebasing: body[range]), as: .secret, in: header.secretContext, at: now)
+                    UnsafeRawBufferPointer(rebasing: body[range]), as: .secret, in: header.secretContext, at: wall)
                 stored.removeSubrange(range)
             }
             return EventRecord(
-                id: header.id, mac: Hash128(1, 2), kind: header.kind, received: now, source: "prod",
+                id: header.id, mac: Hash128(1, 2), kind: header.kind, received: wall, source: "prod",
                 flags: secret == nil ? [] : .hasSecret,
                 body: stored.withUnsafeBytes {
-                    sealer.seal($0, as: .body, in: SealContext(event: header.id), at: now)
+                    sealer.seal($0, as: .body, in: SealContext(event: header.id), at: wall)
                 }, secret: secret, context: header)
         }
         lastEvent = try journal.submit(record, group: nil, token: 0)
@@ -161,7 +163,7 @@ final class Rig {
 
     /// One turn of the dispatcher's thread.
     func turn() throws {
-        try core.housekeep(now: now)
+        try core.housekeep(now: now, wall: wall)
         core.pump(now: now)
         if let changes = core.takeChanges() { unsent.append(changes) }
         if !holdsChanges { try send() }
@@ -190,6 +192,14 @@ final class Rig {
     func advance(_ milliseconds: Int64) throws {
         now = now + milliseconds
         try turn()
+    }
+
+    /// What the wall clock says.
+    var wall: Timestamp { now + wallOffset }
+
+    /// Somebody sets the wall clock.
+    func setClock(ahead milliseconds: Int64) {
+        wallOffset += milliseconds
     }
 
     /// The clock goes on, and nobody looks.
@@ -221,6 +231,8 @@ final class Rig {
         try journal.close()
         ports = [:]
         lastEvent = nil
+        now = wall
+        wallOffset = 0
         (journal, vault, sealer, witness, core) = try Self.open(folder, routes ?? self.routes, now, random.next())
         try core.recover(now: now)
         connect()
@@ -289,12 +301,13 @@ extension ProviderRoute {
     static func test(
         _ slot: Int = 0, kinds: Set<EventKind> = Set(EventKind.allCases), notify: TargetingRule.Notify = .eligible,
         needsExternalID: Bool = true, giveUpAfter: Int64 = defaultGiveUpAfter, window: Int = 16,
-        canCheck: Bool = true, canRead: Bool = false, isObserving: Bool = false
+        canCheck: Bool = true, canRead: Bool = false, isObserving: Bool = false, takesTemporaryPasswords: Bool = false
     ) -> ProviderRoute {
         ProviderRoute(
             slot: slot, name: "provider-\(slot)",
             targeting: TargetingRule(
-                kinds: kinds, userTypes: .some(["employee"]), notify: notify, needsExternalID: needsExternalID),
+                kinds: kinds, userTypes: .some(["employee"]), notify: notify, needsExternalID: needsExternalID,
+                takesTemporaryPasswords: takesTemporaryPasswords),
             classes: Set(DeliveryClass.allCases),
             mapping: AttributeMapping(rules: [.init(target: "mail", origin: .email)]), giveUpAfter: giveUpAfter,
             window: window, canCheck: canCheck, canRead: canRead, isObserving: isObserving)

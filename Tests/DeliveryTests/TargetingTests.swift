@@ -22,7 +22,7 @@ struct FanOutTests {
         try rig.loseWorker()
         try rig.post(TestEvent(id: "e1", password: "one", sequence: 1))
         try rig.post(TestEvent(id: "e2", password: "two", sequence: 2, syncEnabled: "false"))
-        try rig.post(TestEvent(id: "e3", kind: .loginSucceeded, sequence: 3, syncEnabled: "true"))
+        try rig.post(TestEvent(id: "e3", kind: .profileUpdated, sequence: 3, syncEnabled: "true"))
         rig.connect()
         try rig.turn()
         #expect(rig.requests().isEmpty)
@@ -53,7 +53,7 @@ struct FanOutTests {
 
     @Test func `an event that tells no attributes takes none away`() throws {
         let rig = try Rig()
-        try rig.post(TestEvent(id: "e1", kind: .loginSucceeded))
+        try rig.post(TestEvent(id: "e1", kind: .profileUpdated))
         try rig.answer(.delivered)
         try rig.post(TestEvent(id: "e2", password: "p", sequence: 2, syncEnabled: nil, userType: nil, externalID: nil))
         #expect(try rig.only().externalID == "E-1")
@@ -61,11 +61,50 @@ struct FanOutTests {
 
     @Test func `an older event does not take back an opt-out, but fills in what nobody told yet`() throws {
         let rig = try Rig()
-        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2, syncEnabled: "false", userType: nil))
-        try rig.post(TestEvent(id: "e1", kind: .loginSucceeded, sequence: 1, syncEnabled: "true"))
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, syncEnabled: "false", userType: nil))
+        try rig.post(TestEvent(id: "e1", kind: .profileUpdated, sequence: 1, syncEnabled: "true"))
         #expect(try rig.ended() == ["skipped:not-enabled": 2])
         let report = try rig.core.explain(instance: "prod", realm: "corp", user: "u1", now: rig.now)
         #expect(report.syncEnabled == ["false"] && report.userType == ["employee"])
+    }
+
+    @Test(arguments: [EventKind.loginSucceeded, .loginFailed, .logout, .event])
+    func `a notification moves nobody to another account`(_ kind: EventKind) throws {
+        let rig = try Rig([.test(kinds: [.passwordUpdated, .profileUpdated])])
+        try rig.post(TestEvent(id: "e1", kind: .profileUpdated))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "e2", kind: kind, sequence: 2, userType: "guest", externalID: "E-9"))
+        try rig.post(TestEvent(id: "e3", password: "p", sequence: 3, syncEnabled: nil, userType: nil, externalID: nil))
+        #expect(try rig.answer(.delivered).externalID == "E-1")
+        #expect(try rig.ended() == ["delivered": 2, "skipped:kind-not-routed": 1])
+    }
+
+    @Test func `a notification opts nobody in, neither who opted out nor who is unknown`() throws {
+        let rig = try Rig([.test(kinds: [.passwordUpdated])])
+        try rig.post(TestEvent(id: "e1", kind: .profileUpdated, syncEnabled: "false"))
+        try rig.post(TestEvent(id: "e2", kind: .loginSucceeded, sequence: 2))
+        try rig.post(TestEvent(id: "e3", kind: .loginSucceeded, user: "u2", sequence: 3, externalID: "E-2"))
+        for (id, user, sequence) in [("e4", "u1", 4), ("e5", "u2", 5)] as [(String, String, UInt64)] {
+            try rig.post(
+                TestEvent(
+                    id: id, user: user, password: "p", sequence: sequence, syncEnabled: nil, userType: nil,
+                    externalID: nil))
+        }
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended()["skipped:not-enabled"] == 1)
+        #expect(try rig.ended()["skipped:attributes-unknown"] == 1)
+    }
+
+    @Test func `a notification goes by what it tells itself, unless its subject opted out`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", kind: .loginSucceeded, externalID: "E-9"))
+        try rig.restart()
+        #expect(try rig.answer(.delivered).externalID == "E-9")
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, syncEnabled: "false"))
+        try rig.post(TestEvent(id: "e3", kind: .loginSucceeded, sequence: 3))
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["delivered": 1, "skipped:not-enabled": 2])
     }
 
     @Test func `a feed of everybody gets notifications about strangers and nobody`() throws {
@@ -123,6 +162,38 @@ struct FanOutTests {
         try rig.answer(.delivered)
         try rig.post(TestEvent(id: "e2", kind: .userDeleted, sequence: 2))
         #expect(try rig.only().kind == "user.deleted")
+    }
+
+    @Test func `a creation that comes late is made up for, and what waited for its account follows`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e3", kind: .userDisabled, sequence: 3))
+        try rig.answer(.absent)
+        try rig.post(TestEvent(id: "e1", kind: .userCreated, password: "p", sequence: 1))
+        #expect(try rig.answer(.delivered).kind == "user.created")
+        #expect(try rig.answer(.delivered).kind == "user.disabled")
+        #expect(try rig.answer(.delivered).secret == "p")
+        #expect(try rig.ended() == ["delivered": 3])
+    }
+
+    @Test func `a creation that comes late is not carried out on an account that was disabled since`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e3", kind: .userDisabled, sequence: 3))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "e1", kind: .userCreated, sequence: 1))
+        #expect(rig.requests().isEmpty)
+        try rig.post(TestEvent(id: "e2", kind: .userRenamed, sequence: 2))
+        #expect(try rig.answer(.delivered).kind == "user.renamed")
+        #expect(try rig.ended() == ["delivered": 2, "superseded": 1])
+    }
+
+    @Test func `what waited for an account ends when it is created anew`() throws {
+        let rig = try Rig()
+        try rig.post(TestEvent(id: "e1", kind: .userRenamed, sequence: 1))
+        try rig.answer(.absent)
+        try rig.post(TestEvent(id: "e2", kind: .userCreated, sequence: 2))
+        #expect(try rig.answer(.delivered).kind == "user.created")
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["delivered": 1, "superseded": 1])
     }
 
     @Test func `a profile carries the mapped attributes`() throws {

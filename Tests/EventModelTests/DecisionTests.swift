@@ -115,18 +115,21 @@ struct ProviderGateTests {
         #expect(gate.trouble(.misconfigured, subject: 2, reason: "bind", now: now, using: &random) == false)
     }
 
-    @Test mutating func `three subjects in trouble without a success between shut it`() {
+    @Test(arguments: [Outcome.retry, .unknown])
+    func `three subjects in trouble without a success between shut it`(_ outcome: Outcome) {
+        var gate = gate
+        var random = random
         for round in 0..<2 {
-            #expect(gate.trouble(.retry, subject: 1, reason: "down", now: now, using: &random) == false)
-            #expect(gate.trouble(.retry, subject: 2, reason: "down", now: now, using: &random) == false)
-            #expect(gate.trouble(.retry, subject: 2, reason: "down", now: now, using: &random) == false)
+            #expect(gate.trouble(outcome, subject: 1, reason: "down", now: now, using: &random) == false)
+            #expect(gate.trouble(outcome, subject: 2, reason: "down", now: now, using: &random) == false)
+            #expect(gate.trouble(outcome, subject: 2, reason: "down", now: now, using: &random) == false)
             if round == 0 { gate.answered() }
         }
-        #expect(gate.trouble(.retry, subject: 3, reason: "down", now: now, using: &random) == true)
+        #expect(gate.trouble(outcome, subject: 3, reason: "down", now: now, using: &random) == true)
         #expect(gate.state == .shut(until: gate.wakeUp ?? now, failures: 1, reason: "down"))
     }
 
-    @Test(arguments: [Outcome.delivered, .refused, .absent, .unknown])
+    @Test(arguments: [Outcome.delivered, .refused, .absent])
     func `a delivery's own trouble is not the provider's`(_ outcome: Outcome) {
         var gate = gate
         var random = random
@@ -140,6 +143,76 @@ struct ProviderGateTests {
         _ = gate.look(now: now + 8_000)
         gate.workerLost(now: now)
         #expect(gate.wakeUp == now)
+    }
+}
+
+struct ClockWatchTests {
+    private static let hour = ClockWatch.tolerance
+    private static let day = ClockWatch.patience
+    private let start = Timestamp(milliseconds: 1_000_000_000)
+
+    /// How far both clocks go, and how far somebody sets the wall clock; whether it is in doubt then.
+    @Test(
+        arguments: [
+            [(60_000, 0, false), (60_000, hour, false), (60_000, hour, false), (day, -hour, false)],
+            [(60_000, hour + 1, true), (60_000, -hour - 1, false)], [(0, -hour - 1, true), (0, 1, false)],
+            [(60_000, 9 * day, true), (day - 1, 0, true), (1, 0, false), (60_000, 0, false)],
+            // Each jump takes a day of its own.
+            [(0, 9 * day, true), (day - 1, 2 * hour, true), (1, 0, true), (day - 1, 0, false)],
+        ] as [[(Int64, Int64, Bool)]])
+    func `a clock that was set is in doubt for a day`(_ looks: [(Int64, Int64, Bool)]) {
+        var watch = ClockWatch(wall: start, steady: start, last: nil)
+        var wall = start
+        var steady = start
+        for (goes, isSet, isDoubted) in looks {
+            steady = steady + goes
+            wall = wall + goes + isSet
+            let before = watch
+            let change = watch.look(wall: wall, steady: steady)
+            #expect((watch.doubt != nil) == isDoubted)
+            #expect((change == .trusted) == (before.doubt != nil && !isDoubted))
+            #expect(watch.lastTrusted == (isDoubted ? before.lastTrusted : wall))
+        }
+    }
+
+    @Test(
+        arguments: [(0, false), (hour, false), (hour + 1, true), (-hour, false), (-hour - 1, true)] as [(Int64, Bool)])
+    func `a long stop looks like a jump`(_ gone: Int64, _ isDoubted: Bool) {
+        let watch = ClockWatch(wall: start + gone, steady: start + gone, last: start)
+        #expect((watch.doubt != nil) == isDoubted)
+        #expect(watch.lastTrusted == (isDoubted ? start : start + gone))
+    }
+
+    @Test func `a steady time begins at the wall clock's and goes its own way`() {
+        let first = ClockReading(wall: start, steady: 77)
+        let second = ClockReading(wall: start + 9_000_000, steady: 78)
+        #expect(second.time(since: first) == start + 1)
+    }
+}
+
+struct StrayAnswersTests {
+    @Test func `a late answer is by right, once; made-up ones end the worker`() {
+        var strays = StrayAnswers()
+        strays.gaveUp(7)
+        let late = strays.judge(7)
+        #expect(late == .late)
+        var judgements: [StrayAnswers.Judgement] = []
+        for _ in 0..<20 { judgements.append(strays.judge(7)) }
+        #expect(judgements.first == .stray)
+        #expect(judgements.firstIndex(of: .intolerable) == StrayAnswers.tolerated)
+        #expect(judgements.count { $0 != .strayAgain } == 2)
+        strays.gaveUp(8)
+        let lateStill = strays.judge(8)
+        #expect(lateStill == .late)
+    }
+
+    @Test func `it remembers so many requests and no more`() {
+        var strays = StrayAnswers()
+        let most = UInt64(StrayAnswers.rememberedRequests)
+        for request in 0...most { strays.gaveUp(request) }
+        let remembered = strays.judge(most - 1)
+        let forgotten = strays.judge(most)
+        #expect(remembered == .late && forgotten == .stray)
     }
 }
 
@@ -225,7 +298,10 @@ struct SubjectStateTests {
     @Test func `what is written is read back, and nothing else`() throws {
         var state = SubjectState(key: key)
         #expect(SubjectState(bytes: state.bytes) == state)
-        state.learn(SubjectFacts(syncEnabled: .known(["true"]), userType: .known([])), version: version(1))
+        state.learn(
+            SubjectFacts(syncEnabled: .known(["true"]), userType: .known([])), from: .profileUpdated,
+            version: version(1))
+        state.learn(SubjectFacts(syncEnabled: .known(["no", ""])), from: .logout, version: version(2, at: 3))
         _ = state.accept(.credential, kind: .passwordUpdated, hasSecret: true, version: version(2))
         _ = state.accept(
             .profile, kind: .profileUpdated, hasSecret: false,
@@ -234,6 +310,61 @@ struct SubjectStateTests {
         #expect(SubjectState(bytes: state.bytes) == state)
         for count in 0..<state.bytes.count { #expect(SubjectState(bytes: Array(state.bytes[..<count])) == nil) }
         #expect(SubjectState(bytes: state.bytes + [0]) == nil)
+    }
+
+    private func facts(_ syncEnabled: String?, _ externalID: String? = nil) -> SubjectFacts {
+        SubjectFacts(
+            syncEnabled: syncEnabled.map { .known([$0]) } ?? .unknown,
+            externalID: externalID.map { .known([$0]) } ?? .unknown)
+    }
+
+    /// What is told, by which kind, as which number of the node, at which moment; and whether sync is on in the end.
+    @Test(
+        arguments: [
+            // A notification opts out, not in.
+            ([("true", .profileUpdated, 1, 10), ("false", .logout, 2, 20)], false),
+            ([("false", .profileUpdated, 1, 10), ("true", .logout, 2, 20)], false),
+            ([("true", .logout, 1, 10)], nil),
+            // Within a millisecond the node's numbers count.
+            ([("true", .profileUpdated, 1, 10), ("false", .logout, 2, 10)], false),
+            ([("true", .profileUpdated, 2, 10), ("false", .logout, 1, 10)], true),
+            // A late one says nothing new.
+            ([("true", .profileUpdated, 2, 20), ("false", .logout, 1, 10)], true),
+            ([("true", .profileUpdated, 2, 20), ("false", .profileUpdated, 1, 10)], true),
+            // A newer change opts in again, an older one does not; whatever number the notification made up.
+            ([("true", .profileUpdated, 1, 10), ("false", .logout, .max, 20), ("true", .userRenamed, 3, 30)], true),
+            ([("false", .logout, 2, 20), ("true", .profileUpdated, 1, 10)], false),
+            ([("false", .logout, 2, 20), ("true", .profileUpdated, 1, 10), ("true", .userCreated, 3, 20)], true),
+            // A notification does not make a real opt-out old.
+            ([("true", .profileUpdated, 1, 10), ("true", .logout, .max, 20), ("false", .userRenamed, 2, 15)], false),
+            // Nor does a change that is silent about sync.
+            ([("true", .profileUpdated, 1, 10), (nil, .passwordUpdated, 3, 30), ("false", .logout, 2, 20)], false),
+            ([("true", .profileUpdated, 1, 10), (nil, .userRenamed, 3, 30), ("false", .userDisabled, 2, 20)], false),
+        ] as [([(String?, EventKind, UInt64, Int64)], Bool?)])
+    func `opting out wins, whoever tells it, and only changes opt in`(
+        _ told: [(String?, EventKind, UInt64, Int64)], _ isOptedIn: Bool?
+    ) {
+        var state = SubjectState(key: key)
+        for (receipt, (syncEnabled, kind, sequence, at)) in told.enumerated() {
+            state.learn(
+                facts(syncEnabled, "E-1"), from: kind,
+                version: Version(
+                    at: Timestamp(milliseconds: at), node: "a", sequence: sequence, receipt: Int64(receipt + 1)))
+        }
+        #expect(state.facts.isOptedIn == isOptedIn)
+        #expect(SubjectState(bytes: state.bytes) == state)
+    }
+
+    @Test func `a notification's facts are its own, and it opts nobody in`() {
+        var state = SubjectState(key: key)
+        let own = facts("true", "E-9")
+        #expect(state.facts(for: .logout, telling: own) == own)
+        state.learn(facts("true", "E-1"), from: .profileUpdated, version: version(1))
+        #expect(state.facts(for: .logout, telling: own) == own)
+        #expect(state.facts(for: .logout, telling: SubjectFacts()) == facts("true", "E-1"))
+        #expect(state.facts(for: .passwordUpdated, telling: own) == facts("true", "E-1"))
+        state.learn(facts("false", "E-1"), from: .profileUpdated, version: version(2))
+        #expect(state.facts(for: .logout, telling: own) == facts("false", "E-9"))
     }
 
     @Test func `a captured password is accepted once, and the newest stays`() {
@@ -258,6 +389,49 @@ struct SubjectStateTests {
         #expect(state.notCapturedSince == Timestamp(milliseconds: 900))
         _ = state.accept(.credential, kind: .passwordUpdated, hasSecret: true, version: version(9, at: 900))
         #expect(state.notCapturedSince == nil)
+    }
+
+    /// What is heard, as which number of the node, and whether it counts.
+    @Test(
+        arguments: [
+            // A newer word on one thing does not make the word on another old.
+            [(.userDisabled, 3, true), (.userCreated, 1, true), (.userRenamed, 2, true)],
+            [(.userRenamed, 3, true), (.userDisabled, 2, true)],
+            // On the same thing it does.
+            [(.userRenamed, 3, true), (.userRenamed, 2, false)], [(.userDisabled, 3, true), (.userDisabled, 2, false)],
+            [(.userCreated, 2, true), (.userCreated, 1, false)],
+            // A creation or deletion says it all.
+            [(.userCreated, 3, true), (.userRenamed, 2, false), (.userDisabled, 1, false), (.userRenamed, 4, true)],
+            [(.userDeleted, 3, true), (.userCreated, 1, false), (.userDisabled, 2, false)],
+            // A deletion is never outdated.
+            [(.userCreated, 3, true), (.userDeleted, 2, true), (.userDisabled, 4, true), (.userDeleted, 1, true)],
+        ] as [[(EventKind, UInt64, Bool)]])
+    func `lifecycle changes are newer or older by what they speak of`(_ heard: [(EventKind, UInt64, Bool)]) {
+        var state = SubjectState(key: key)
+        for (kind, sequence, counts) in heard {
+            let acceptance = state.accept(.lifecycle, kind: kind, hasSecret: false, version: version(sequence))
+            #expect((acceptance != .outdated) == counts, "\(kind) \(sequence)")
+            #expect(SubjectState(bytes: state.bytes) == state)
+        }
+    }
+
+    @Test func `what was accepted may become pointless`() {
+        var state = SubjectState(key: key)
+        func isOutdated(_ kind: EventKind, _ sequence: Int64) -> Bool {
+            state.isOutdated(DeliveryKey(sequence: sequence, slot: 0, deliveryClass: kind.deliveryClass), kind)
+        }
+        func hear(_ kind: EventKind, _ sequence: UInt64) {
+            _ = state.accept(kind.deliveryClass, kind: kind, hasSecret: true, version: version(sequence))
+        }
+        hear(.passwordUpdated, 4)
+        #expect(isOutdated(.passwordUpdated, 3) && !isOutdated(.passwordUpdated, 4) && !isOutdated(.profileUpdated, 1))
+        hear(.userRenamed, 5)
+        #expect(!isOutdated(.userRenamed, 5) && state.wasChangedSinceCreation)
+        hear(.userCreated, 2)
+        #expect(!isOutdated(.userRenamed, 5) && state.wasChangedSinceCreation)
+        hear(.userCreated, 6)
+        #expect(isOutdated(.userRenamed, 5) && !isOutdated(.userDisabled, 5) && !state.wasChangedSinceCreation)
+        #expect(!isOutdated(.userCreated, 2) && !isOutdated(.logout, 1))
     }
 
     @Test func `classes have marks of their own, and notifications none`() {

@@ -85,6 +85,23 @@ struct LaneTableTests {
         #expect(got9 == key(1, .credential))
     }
 
+    @Test(arguments: [true, false])
+    func `a renaming that waits for an absent account steps behind the create, too`(_ isFirst: Bool) throws {
+        var table = LaneTable()
+        _ = table.enqueue(key(1, .lifecycle), subject: 7, kind: .userRenamed, now: start)
+        let renaming = try table.taken()
+        if isFirst { _ = table.enqueue(key(2, .lifecycle), subject: 7, kind: .userCreated, now: start) }
+        let waits = table.wait(renaming, due: start + 60_000, for: .account, now: start)
+        #expect(waits)
+        if !isFirst { _ = table.enqueue(key(2, .lifecycle), subject: 7, kind: .userCreated, now: start) }
+        var order: [Int64] = []
+        while let ticket = table.next() {
+            order.append(ticket.key.sequence)
+            table.finish(ticket, now: start)
+        }
+        #expect(order == [2, 1])
+    }
+
     @Test func `a create that waits already lets the password step behind it`() throws {
         var table = LaneTable()
         _ = table.enqueue(key(1, .credential), subject: 7, kind: .passwordUpdated, now: start)

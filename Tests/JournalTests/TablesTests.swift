@@ -26,6 +26,16 @@ struct TablesTests {
         try again.close()
     }
 
+    @Test func `a paused provider stays paused`() throws {
+        #expect(try journal.pausedSlots().isEmpty)
+        for slot in [0, 1, 1_023] { try journal.setPaused(true, slot: slot) }
+        try journal.setPaused(false, slot: 1)
+        try journal.close()
+        let again = try Journal(folder: folder.path)
+        #expect(try again.pausedSlots() == [0, 1_023])
+        try again.close()
+    }
+
     @Test func `slots are given while the writer is busy`() throws {
         for index in 0..<200 {
             try journal.submit(.sample("e\(index)"), group: nil, token: 0)
@@ -125,6 +135,9 @@ struct TablesTests {
         try journal.commit { $0.fannedOutThrough = 9 }
         try journal.commit { $0.foldedThrough = 7 }
         #expect(try journal.progress() == (9, 7))
+        #expect(try journal.clockTrusted() == nil)
+        try journal.commit { $0.clockTrusted = Timestamp(milliseconds: 5) }
+        #expect(try journal.clockTrusted() == Timestamp(milliseconds: 5))
         try journal.close()
     }
 
@@ -165,33 +178,81 @@ struct TablesTests {
             $0.deliveries = [.begin(DeliveryRow(id: delivery, subject: 1, kind: .passwordUpdated))]
             $0.deadLetters = [.put(letter)]
         }
-        func retirable(before moment: Int64 = 5_000, through last: Int64 = 6, atMost: Int = 10) throws
-            -> ClosedRange<Int64>?
-        {
+        func retirable(
+            before moment: Int64 = 5_000, through last: Int64 = 6, from first: Int64 = 0, atMost: Int = 10
+        ) throws -> RetirableEvents {
             try journal.retirableEvents(
-                before: Timestamp(milliseconds: moment), through: last, atMost: atMost)
+                before: Timestamp(milliseconds: moment), through: last, from: first, atMost: atMost)
         }
-        #expect(try retirable() == 1...2)
-        #expect(try retirable(before: 1_000) == nil)
-        #expect(try retirable(through: 1) == 1...1)
-        #expect(try retirable(atMost: 1) == 1...1)
+        #expect(try retirable().ranges == [1...2, 4...4])
+        #expect(try retirable(before: 1_000).ranges.isEmpty)
+        #expect(try retirable(through: 1).ranges == [1...1])
+        // In portions, one after the other.
+        #expect(try retirable(atMost: 1) == RetirableEvents(ranges: [1...1], next: 2))
+        #expect(try retirable(from: 2, atMost: 2) == RetirableEvents(ranges: [2...2], next: 4))
+        #expect(try retirable(from: 4) == RetirableEvents(ranges: [4...4], next: nil))
         // What secrets they have left go along.
         try journal.commit { $0.endedEvents = [1...2] }
         var secrets: [Int64] = []
         try journal.forEachSecret(prefix: 1) { sequence, _ in secrets.append(sequence) }
         #expect(secrets == [3, 4, 5, 6])
-        #expect(try retirable() == nil)
+        #expect(try retirable().ranges == [4...4])
         try journal.commit { $0.deliveries = [.end(delivery)] }
-        #expect(try retirable() == 3...4)
+        #expect(try retirable().ranges == [3...4])
         try journal.commit {
             $0.endedEvents = [3...4]
             $0.deadLetters = [.remove(letter.id)]
         }
-        #expect(try retirable() == 5...5)
+        #expect(try retirable() == RetirableEvents(ranges: [5...5], next: nil))
         var ids: [String] = []
         try journal.forEachEvent(after: 5) { ids.append($0.id) }
         #expect(ids == ["e6"])
         try journal.close()
+    }
+
+    @Test func `a search for events to retire reads indexes at their left edge`() throws {
+        try journal.close()
+        let database = try DatabaseQueue(path: "\(folder.path)/journal.sqlite")
+        for query in Journal.retiring {
+            let plan = try database.read { db in
+                try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN \(query)", arguments: [0]).map { $0["detail"] as String }
+            }
+            #expect(plan.count == 1 && plan[0].hasSuffix("USING INTEGER PRIMARY KEY (rowid>?)"), "\(plan)")
+        }
+    }
+
+    @Test func `ten thousand events behind an old dead letter go, and room is counted without them`() throws {
+        try journal.close()
+        let letter = DeadLetter(
+            id: DeliveryKey(sequence: 1, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
+            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: "")
+        var limits = JournalLimits()
+        limits.events = 10_002
+        for round in 0..<2 {
+            let journal = try Journal(folder: folder.path, limits: limits)
+            journal.start(Listener())
+            try journal.submit((0...10_000).map { .sample("\(round)-\($0)") }, group: nil, token: 0)
+            try journal.commit { if round == 0 { $0.deadLetters = [.put(letter)] } }
+            var next: Int64? = 0
+            var portions = 0
+            while let from = next, portions < 4 {
+                let found = try journal.retirableEvents(
+                    before: Timestamp(milliseconds: .max), through: .max, from: from, atMost: 4_096)
+                try journal.commit { $0.endedEvents = found.ranges }
+                next = found.next
+                portions += 1
+            }
+            #expect(portions == 3)
+            var left: [Int64] = []
+            try journal.forEachEventID { left.append($0.sequence) }
+            let newest = try #require(try journal.sequenceBounds()).upperBound
+            #expect(left == [1, newest])
+            // Full, if those that went still counted.
+            try journal.submit(.sample("last of \(round)"), group: nil, token: 0)
+            try journal.commit { _ in }
+            try journal.submit(.sample("very last of \(round)"), group: nil, token: 0)
+            try journal.close()
+        }
     }
 
     @Test func `data keys and counters come back`() throws {

@@ -24,7 +24,7 @@ import Testing
                 "`name` must be letters, digits and _, beginning with a letter",
                 "`version` must be a text that is not empty", "`abi` must be 1.MINOR, which is what this daemon speaks",
                 "`capabilities` may hold credential, profile, lifecycle, notification, check, verify_password, "
-                    + "read_record; did you mean `check`?",
+                    + "read_record, temporary_password; did you mean `check`?",
             ])
         let notJSON = #expect(throws: ManifestError.self) { try PluginManifest(parsing: Array("{name}".utf8)) }
         #expect(notJSON?.description.hasPrefix("the plugin's manifest is not usable: is not JSON: ") == true)

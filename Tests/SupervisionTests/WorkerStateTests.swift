@@ -85,6 +85,14 @@ import WorkerProtocol
         #expect(state.phase == .ending(.unresponsive))
     }
 
+    @Test mutating func `a worker that is not trusted any more is killed, for a reason that can be read`() {
+        run()
+        #expect(state.giveUp("it made up answers") == [.kill])
+        #expect(state.phase == .ending(.givenUp("it made up answers")))
+        #expect(state.giveUp("once more") == [])
+        #expect("\(WorkerLoss.givenUp("it made up answers"))" == "killed: it made up answers")
+    }
+
     @Test mutating func `a worker that completes requests is not asked`() {
         run()
         let start = now

@@ -80,6 +80,21 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
         #expect(received.header("Content-Type") == nil)
     }
 
+    @Test func `of a temporary password goes only where the request says that it is one`() async throws {
+        let receiver = try HTTPReceiver()
+        defer { receiver.stop() }
+        let harness = try harness(
+            receiver.url,
+            #", "requests": {"password.updated": {"method": "PUT", "path": "/p", "body": {"p": "{{secret}}"}}}"#)
+        defer { harness.stop() }
+        var request = password()
+        request.isTemporary = true
+        let refused = try await harness.completion(of: harness.deliver(request))
+        #expect(refused.outcome == .refused && refused.detail.contains("requests.password.updated"))
+        #expect(receiver.requests.isEmpty)
+        #expect(try await harness.completion(of: harness.deliver(password())).outcome == .delivered)
+    }
+
     @Test func `keeps its idempotency key and says which attempt it is`() async throws {
         let receiver = try HTTPReceiver()
         defer { receiver.stop() }

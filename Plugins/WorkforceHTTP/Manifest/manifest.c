@@ -7,7 +7,7 @@ RTS_MANIFEST({
     "version": "1.0.0",
     "abi": "1.0",
     "description": "Sends each change as one HTTP request to a workforce (HR) system.",
-    "capabilities": ["credential", "profile", "lifecycle", "notification", "check"],
+    "capabilities": ["credential", "profile", "lifecycle", "notification", "check", "temporary_password"],
     "settings": {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",

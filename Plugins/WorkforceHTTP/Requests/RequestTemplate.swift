@@ -12,6 +12,8 @@ package struct RequestTemplate: Sendable, Equatable {
     package let needsAttributes: Bool
     /// A password's request that only tells of the change: it was written down that it carries no password.
     package let onlyAnnounces: Bool
+    /// Whether the target is told that a password is temporary, and so can demand a change.
+    package let tellsTemporary: Bool
 
     package static let methods = ["POST", "PUT", "PATCH", "DELETE"]
 
@@ -42,6 +44,7 @@ package struct RequestTemplate: Sendable, Equatable {
         let placeholders = self.path.placeholders + headers.flatMap(\.placeholders) + (body?.placeholders ?? [])
         needsEvent = placeholders.contains(where: \.needsEvent)
         needsAttributes = placeholders.contains(where: \.needsAttributes)
+        tellsTemporary = placeholders.contains { $0.source == .temporary }
     }
 
     /// Whether a request made of this carries the password, if there is one.

@@ -44,6 +44,10 @@ final class WorkforceProvider: Provider {
             throw refused("requests: the settings name no request for \(delivery.kind)")
         }
         let carriesSecret = hasSecret && template.carriesSecret
+        guard !carriesSecret || !delivery.isTemporary || template.tellsTemporary else {
+            throw refused(
+                "requests.\(delivery.kind): it does not hold {{temporary}}, so a temporary password would be permanent")
+        }
         guard !carriesSecret || settings.mayCarrySecret else {
             throw NotTried(
                 completion: Completion(

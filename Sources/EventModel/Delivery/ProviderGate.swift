@@ -65,7 +65,8 @@ public struct ProviderGate: Hashable, Sendable {
         return true
     }
 
-    /// A delivery for `subject` met trouble that may not be its own.
+    /// A delivery for `subject` met trouble that may not be its own: *misconfigured*, *retry* or *unknown*, which is how a
+    /// target that takes requests and never answers is seen. A worker that ended is not its target's trouble.
     ///
     /// - Returns: whether this shut the gate.
     @discardableResult
@@ -73,7 +74,7 @@ public struct ProviderGate: Hashable, Sendable {
         _ outcome: Outcome, subject: Int64, reason: String, now: Timestamp,
         using generator: inout some RandomNumberGenerator
     ) -> Bool {
-        guard outcome == .misconfigured || outcome == .retry else { return false }
+        guard outcome == .misconfigured || outcome == .retry || outcome == .unknown else { return false }
         switch state {
         case .shut, .probing: return false
         case .trying(let failures, _):

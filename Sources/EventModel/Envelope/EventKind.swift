@@ -48,6 +48,12 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
         self == .passwordUpdated || self == .userCreated
     }
 
+    /// Whether what it tells of the subject's targeting attributes is learned. A source that may only tell of logins could
+    /// otherwise move a subject to another account, or opt it in.
+    public var teachesFacts: Bool {
+        deliveryClass != .notification
+    }
+
     /// Whether the envelope must name a subject. A failed login of an unknown user has none.
     public var needsSubject: Bool {
         deliveryClass != .notification

@@ -4,7 +4,7 @@
 ///
 /// - one delivery of a class at a time, the first of its class;
 /// - a lifecycle delivery only when nothing stands before it, and nothing behind a lifecycle delivery;
-/// - except that a credential or profile which waits for an absent account steps behind a waiting `user.created`.
+/// - except that what waits for an absent account steps behind a waiting `user.created`.
 ///
 /// A newer credential or profile takes the place of an older one that waits. Notifications stand in no queue: they wait
 /// for nobody. Queues of different subjects go in parallel. Credentials are taken before lifecycle and profile
@@ -144,7 +144,7 @@ public struct LaneTable: Sendable {
     }
 
     /// A delivery in flight goes back to wait; or ends, if something waits behind it that makes it pointless: a newer
-    /// delivery of the same state, or the creation of the account that a rename or disable was for.
+    /// delivery of the same state, or another creation behind a creation.
     ///
     /// - Parameters:
     ///   - due: when it is tried again.
@@ -180,7 +180,7 @@ public struct LaneTable: Sendable {
         guard ticket.key.deliveryClass != .notification else { return false }
         return first(of: ticket.subject) {
             guard $0.key > ticket.key, $0.deliveryClass == ticket.key.deliveryClass else { return false }
-            return $0.deliveryClass.isState || $0.kind == .userCreated
+            return $0.deliveryClass.isState || $0.kind == .userCreated && ticket.kind == .userCreated
         } != nil
     }
 
@@ -269,13 +269,13 @@ public struct LaneTable: Sendable {
 
     /// A look at a delivery that has not ended.
     ///
-    /// - Returns: attempts made, when it is due, whether it is in flight; `nil` if it is not here.
+    /// - Returns: what happened, attempts made, when it is due, whether it is in flight; `nil` if it is not here.
     public func look(
         _ key: DeliveryKey, subject: Int64
-    ) -> (attempt: Int, due: Timestamp, isInFlight: Bool)? {
+    ) -> (kind: EventKind, attempt: Int, due: Timestamp, isInFlight: Bool)? {
         guard let index = find(key, subject: subject) else { return nil }
         let entry = entries[Int(index)]
-        return (Int(entry.attempt), entry.due, entry.stage == .inFlight)
+        return (entry.kind, Int(entry.attempt), entry.due, entry.stage == .inFlight)
     }
 }
 
@@ -312,16 +312,18 @@ extension LaneTable {
         queues[entry.subject] = queue.head == Self.none ? nil : queue
     }
 
-    /// Credentials and profiles that wait for an account go right behind the delivery that may create it: what came
-    /// after the create stays after them.
+    /// What waits for an account goes right behind the delivery that may create it, in its order: what came after the
+    /// create stays after them.
     private mutating func stepBehind(_ create: UInt32) {
         guard let queue = queues[entries[Int(create)].subject] else { return }
+        var last = create
         var index = queue.head
         while index != create, index != Self.none {
             let entry = entries[Int(index)]
-            if entry.patience == .account, entry.stage == .waiting, entry.deliveryClass.isState {
+            if entry.patience == .account, entry.stage == .waiting {
                 unlink(index)
-                link(index, behind: create)
+                link(index, behind: last)
+                last = index
                 entries[Int(index)].patience = .time
                 entries[Int(index)].due = Timestamp(milliseconds: 0)
             }

@@ -32,6 +32,12 @@ public struct SubjectFacts: Hashable, Sendable {
         self.externalID = externalID
     }
 
+    /// Whether sync is on for the subject: one value, `true`. A list of several is not a clear yes, and only a clear yes
+    /// is one. `nil` = unknown.
+    public var isOptedIn: Bool? {
+        syncEnabled.value.map { $0.count == 1 && $0[0].lowercased() == "true" }
+    }
+
     /// These facts, with older ones where these are silent.
     public func over(_ older: Self) -> Self {
         Self(

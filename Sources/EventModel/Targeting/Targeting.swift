@@ -20,6 +20,8 @@ public enum SkipReason: String, Hashable, Sendable, CaseIterable {
     case ambiguousExternalID = "ambiguous-external-id"
     /// A password changed but was not captured: there is nothing to deliver.
     case notCaptured = "not-captured"
+    /// The password is temporary, and the plugin cannot make its target demand a change: written, it would be permanent.
+    case temporaryPassword = "temporary-password"
     /// A delete of a subject that has no account at this provider.
     case notBound = "not-bound"
     /// The provider only observes: this is what it would have sent.
@@ -52,10 +54,13 @@ public struct TargetingRule: Hashable, Sendable {
     public var needsExternalID: Bool
     /// The type of a user who has none; `nil` if such a user is of no type.
     public var defaultUserType: String?
+    /// Whether the target can demand a change of a temporary password at the next login.
+    public var takesTemporaryPasswords: Bool
 
     public init(
         syncIsOn: Bool = true, providerIsOn: Bool = true, kinds: Set<EventKind>, userTypes: UserTypes,
-        notify: Notify = .eligible, needsExternalID: Bool = true, defaultUserType: String? = nil
+        notify: Notify = .eligible, needsExternalID: Bool = true, defaultUserType: String? = nil,
+        takesTemporaryPasswords: Bool = false
     ) {
         self.syncIsOn = syncIsOn
         self.providerIsOn = providerIsOn
@@ -64,6 +69,7 @@ public struct TargetingRule: Hashable, Sendable {
         self.notify = notify
         self.needsExternalID = needsExternalID
         self.defaultUserType = defaultUserType
+        self.takesTemporaryPasswords = takesTemporaryPasswords
     }
 }
 
@@ -81,7 +87,10 @@ extension TargetingRule {
     ///   - kind: what happened.
     ///   - facts: the newest known facts of the subject; `nil` if the event names no subject.
     ///   - isBound: whether the subject has an account at this provider; deletes are targeted by that alone.
-    public func decide(_ kind: EventKind, facts: SubjectFacts?, isBound: Bool) -> TargetingDecision {
+    ///   - isTemporary: whether the event's password must be changed at the next login.
+    public func decide(
+        _ kind: EventKind, facts: SubjectFacts?, isBound: Bool, isTemporary: Bool = false
+    ) -> TargetingDecision {
         guard syncIsOn else { return .skip(.syncOff) }
         guard providerIsOn else { return .skip(.providerOff) }
         guard kinds.contains(kind) else { return .skip(.kindNotRouted) }
@@ -91,14 +100,15 @@ extension TargetingRule {
         let isFeed = kind.deliveryClass == .notification && notify == .all
         guard let facts else { return isFeed ? .deliver(externalID: nil) : .skip(.noSubject) }
         if isFeed { return .deliver(externalID: facts.externalID.value?.first) }
-        return eligible(facts)
+        let decision = eligible(facts)
+        guard case .deliver = decision, kind.deliveryClass == .credential, isTemporary else { return decision }
+        return takesTemporaryPasswords ? decision : .skip(.temporaryPassword)
     }
 
     /// Whether the provider serves this subject.
     public func eligible(_ facts: SubjectFacts) -> TargetingDecision {
-        guard case .known(let syncEnabled) = facts.syncEnabled else { return .skip(.attributesUnknown) }
-        // One value, `true`; a list of several is not a clear yes, and only a clear yes is one.
-        guard syncEnabled.count == 1, syncEnabled[0].lowercased() == "true" else { return .skip(.notEnabled) }
+        guard let isOptedIn = facts.isOptedIn else { return .skip(.attributesUnknown) }
+        guard isOptedIn else { return .skip(.notEnabled) }
         if case .some(let served) = userTypes {
             guard case .known(let stated) = facts.userType else { return .skip(.attributesUnknown) }
             let types = stated.isEmpty ? defaultUserType.map { [$0] } ?? [] : stated

@@ -11,6 +11,8 @@ public struct PluginManifest: Hashable, Sendable {
         case check
         case verifyPassword = "verify_password"
         case readRecord = "read_record"
+        /// Its target can demand that a temporary password be changed at the next login; others get none.
+        case temporaryPassword = "temporary_password"
     }
 
     /// The ABI's major version that this daemon speaks; a plugin's must be the same.

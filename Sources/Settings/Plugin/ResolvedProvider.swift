@@ -24,7 +24,8 @@ public struct ResolvedProvider: Hashable, Sendable {
         return TargetingRule(
             syncIsOn: daemon.isEnabled, providerIsOn: provider.isEnabled, kinds: kinds, userTypes: userTypes,
             notify: provider.notify == .all ? .all : .eligible, needsExternalID: provider.externalID == .required,
-            defaultUserType: fallback.isEmpty ? nil : fallback)
+            defaultUserType: fallback.isEmpty ? nil : fallback,
+            takesTemporaryPasswords: manifest.capabilities.contains(.temporaryPassword))
     }
 }
 

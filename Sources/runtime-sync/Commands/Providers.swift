@@ -30,16 +30,21 @@ struct Providers: AsyncParsableCommand {
                                 "landlock \(provider.landlockABI ?? 0), \($0.joined(separator: " "))"
                             }
                                 ?? "-",
-                            provider.report.reason.isEmpty ? provider.lastLoss ?? "" : provider.report.reason,
+                            Self.reason(provider),
                         ]
                     }, whenEmpty: "no provider is configured")
             }
+        }
+
+        private static func reason(_ provider: ProviderStatus) -> String {
+            let why = provider.report.reason.isEmpty ? provider.lastLoss : provider.report.reason
+            return [why, provider.report.nothingExpires].compactMap(\.self).joined(separator: "; ")
         }
     }
 
     struct Pause: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Hold a provider's deliveries back until `resume`, or the daemon's next start.")
+            abstract: "Hold a provider's deliveries back until `resume`; the daemon's restarts do not end it.")
 
         @OptionGroup var control: ControlOptions
         @Argument var provider: String

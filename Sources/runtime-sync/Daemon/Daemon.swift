@@ -45,7 +45,7 @@ struct Daemon {
         let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
         let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
-        let dispatcher = Dispatcher(clock: Self.now, fatal: fatal)
+        let dispatcher = Dispatcher(clock: Self.clocks, fatal: fatal)
         let slots = try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
         let routes = zip(assembly.assembled, slots).map { $0.route(slot: $1, daemon: settings) }
         let names = settings.targeting.names
@@ -132,6 +132,14 @@ struct Daemon {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Timestamp(milliseconds: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+
+    /// The wall clock beside one that nobody sets, and that goes on while the machine sleeps.
+    @Sendable static func clocks() -> ClockReading {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return ClockReading(
+            wall: now(), steady: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
     /// This executable.

@@ -76,6 +76,6 @@ final class ProviderHost: WorkerDelegate, ProviderPort, Sendable {
 
     func restart(reason: String) {
         logger.error("worker is restarted", metadata: ["provider": "\(name)", "reason": "\(reason)"])
-        worker.worker?.restart()
+        worker.worker?.restart(because: reason)
     }
 }
