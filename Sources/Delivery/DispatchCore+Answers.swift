@@ -191,7 +191,7 @@ extension DispatchCore {
             if didShut {
                 log(
                     .warning, "provider held back", ticket, provider: index,
-                    ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)"])
+                    ["outcome": "\(completion.outcome.name)"])
             }
         }
         let disposition = providers[index].route.disposition.decide(
@@ -208,7 +208,7 @@ extension DispatchCore {
             remember(completion.detail, of: ticket.key)
             log(
                 .info, "delivery will be retried", ticket, provider: index,
-                ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)", "after.ms": "\(wait)"])
+                ["outcome": "\(completion.outcome.name)", "after.ms": "\(wait)"])
             putBack(
                 ticket, provider: index, after: wait, counts: true,
                 for: completion.retryAfter > 0 ? .targetsTime : .time, now: now)
@@ -280,15 +280,16 @@ extension DispatchCore {
     }
 
     /// A delivery in flight ends badly, and is kept for people to look at.
+    ///
+    /// - Parameter detail: may name a person, so it is sealed, and no log holds it: `queue show` tells it.
     func bury(_ ticket: LaneTable.Ticket, provider index: Int, reason: String, detail: String, now: Timestamp) {
-        log(
-            .warning, "delivery is a dead letter", ticket, provider: index,
-            ["reason": "\(reason)", "detail": "\(detail)"])
+        log(.warning, "delivery is a dead letter", ticket, provider: index, ["reason": "\(reason)"])
         changes.deadLetters.append(
             .put(
                 DeadLetter(
                     id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
-                    reason: reason, detail: detail, generation: manualRetries[ticket.key] ?? 0)))
+                    reason: reason, detail: vault.seal(detail: detail, of: ticket.key, at: now),
+                    generation: manualRetries[ticket.key] ?? 0)))
         removedLetters[ticket.key] = nil
         providers[index].lanes.finish(ticket, now: now)
         // The password stays for a retry by hand, unless a newer one was accepted meanwhile.

@@ -3,6 +3,7 @@ internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import Synchronization
+internal import WorkerProtocol
 
 /// Looks names up and connects sockets for one worker, which may do neither itself.
 ///
@@ -13,19 +14,23 @@ internal import Synchronization
 final class EgressBroker: Sendable {
     private let pair: Descriptor
     private let refusals: EgressRefusals
+    private let redactor: Redactor
     private let logger: Logger
 
-    /// - Parameter logger: Has the provider's name.
+    /// - Parameters:
+    ///   - redactor: Knows what the names that are asked for must not repeat in the log.
+    ///   - logger: Has the provider's name.
     static func start(
-        on pair: Descriptor, policy: EgressPolicy, refusals: EgressRefusals, logger: Logger
+        on pair: Descriptor, policy: EgressPolicy, refusals: EgressRefusals, redactor: Redactor, logger: Logger
     ) throws(SystemError) {
-        let broker = EgressBroker(pair: pair, refusals: refusals, logger: logger)
+        let broker = EgressBroker(pair: pair, refusals: refusals, redactor: redactor, logger: logger)
         try startThread("egress") { broker.serve(policy) }
     }
 
-    private init(pair: Descriptor, refusals: EgressRefusals, logger: Logger) {
+    private init(pair: Descriptor, refusals: EgressRefusals, redactor: Redactor, logger: Logger) {
         self.pair = pair
         self.refusals = refusals
+        self.redactor = redactor
         self.logger = logger
     }
 
@@ -129,6 +134,7 @@ final class EgressBroker: Sendable {
 
     private func refuse(_ what: String, of place: String) {
         guard let unsaid = refusals.count(.now()) else { return }
+        let place = redactor.words(place.utf8, atMost: Int(RTW_HOST_MAX) + 8)
         logger.warning(
             "egress refused", metadata: ["request": "\(what)", "place": "\(place)", "unsaid": "\(unsaid)"])
     }

@@ -77,7 +77,7 @@ extension AssembledProvider {
         var configuration = WorkerConfiguration(
             provider: provider.name, plugin: plugin, settings: settings.settingsJSON)
         configuration.files = try settings.files.map { file in
-            WorkerFile(key: file.key, descriptor: try file.sealed())
+            WorkerFile(key: file.key, descriptor: try file.sealed(), isSecret: file.isSecret)
         }
         configuration.egress = settings.egress.map { EgressRule(host: $0.host, port: $0.port) }
         configuration.ownListeners = ownListeners
@@ -109,6 +109,12 @@ extension Settings.AttributeMapping {
 }
 
 extension ProviderFile {
+    /// Whether its key is of the format `secret`.
+    fileprivate var isSecret: Bool {
+        guard case .secret = source else { return false }
+        return true
+    }
+
     /// A copy in memory that nobody can change, for the worker.
     fileprivate func sealed() throws -> Descriptor {
         switch source {

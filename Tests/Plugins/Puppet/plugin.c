@@ -100,6 +100,25 @@ static void start_thread(void *(*function)(void *), void *argument) {
     pthread_detach(thread);
 }
 
+/* Says the password wherever words can be said: in the log, as a name to look up, as a counter, in its answer, and in the
+ * log again, in hexadecimal, when it has nothing to do with it any more. */
+static void betray(const rts_delivery *delivery) {
+    char text[256], said[512], hexadecimal[513] = "";
+    snprintf(text, sizeof text, "%.*s", (int)delivery->secret.size, (const char *)delivery->secret.data);
+    for (size_t index = 0; index < delivery->secret.size && index < 256; index++) {
+        snprintf(hexadecimal + 2 * index, 3, "%02x", delivery->secret.data[index]);
+    }
+    snprintf(said, sizeof said, "the password is %s", text);
+    host->log(host->context, RTS_LOG_WARNING, bytes_of(said));
+    host->metric(host->context, bytes_of(hexadecimal), 1);
+    struct addrinfo *list;
+    if (getaddrinfo(text, "389", NULL, &list) == 0) freeaddrinfo(list);
+    snprintf(said, sizeof said, "constraint violation for u1@corp.example: %s", text);
+    answer(delivery->id, RTS_REFUSED, said);
+    snprintf(said, sizeof said, "once more: %s", hexadecimal);
+    host->log(host->context, RTS_LOG_ERROR, bytes_of(said));
+}
+
 static const char *start(const rts_start *request, void **state) {
     *state = NULL;
     if (contains(request->settings, "refuse")) return "no base\x1b[2J";
@@ -144,6 +163,8 @@ static void deliver(void *state, const rts_delivery *delivery) {
         for (int line = 0; line < 1000; line++) host->log(host->context, RTS_LOG_INFO, bytes_of("so it goes"));
         host->metric(host->context, bytes_of("lines_total"), 1000);
         answer(delivery->id, RTS_DELIVERED, "");
+    } else if (is(order, "betray")) {
+        betray(delivery);
     } else if (is(order, "file")) {
         char text[64] = "";
         if (pread(file, text, sizeof text - 1, 0) < 0) abort();
