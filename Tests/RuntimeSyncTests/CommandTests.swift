@@ -58,7 +58,7 @@ import Testing
         let file = try place.folder.write(
             "event.json",
             #"""
-            {"id": "e1", "kind": "password.updated", "source": {"realm": "corp"}, "subject": {"id": "u1", "attributes":
+            {"id": "e1", "kind": "password.updated", "source": {}, "subject": {"id": "u1", "attributes":
              {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E-1042"]}}}
             """#)
         try await place.serving { _ in
@@ -122,7 +122,7 @@ import Testing
         let server = try authority.issue("server")
         let place = try Installation(intake: ", tls: {certificate: \(server.certificate), key: \(server.key)}")
         let file = try place.folder.write(
-            "event.json", #"{"kind": "login.succeeded", "source": {"realm": "corp"}}"#)
+            "event.json", #"{"kind": "login.succeeded", "source": {"realmId": "corp"}}"#)
         try await place.serving { _ in
             let trusting = try await place.run("send", file, "--ca", authority.certificateFile)
             #expect(trusting.code == 0, "\(trusting.errors)")
@@ -136,7 +136,7 @@ import Testing
     @Test func `send speaks over a Unix socket, named or not`() async throws {
         let folder = try Folder()
         let place = try Installation(listen: "unix:\(folder.path)/in.sock")
-        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {"realm": "corp"}}"#)
+        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {"realmId": "corp"}}"#)
         try await place.serving { _ in
             let outcomes = [
                 try await place.run("send", file),

@@ -209,10 +209,12 @@ private struct Draft {
         guard let time else { throw EnvelopeError("time", "missing; a date and time of RFC 3339 is accepted") }
         guard hasSource else { throw EnvelopeError("source", "missing") }
         guard let instance, !instance.isEmpty else { throw EnvelopeError("source.instance", "missing or empty") }
-        guard let realmID = realmID ?? realm, !realmID.isEmpty else {
-            throw EnvelopeError("source.realmId", "missing or empty")
-        }
+        guard realmID != "" else { throw EnvelopeError("source.realmId", "empty") }
         let subject = try subjectID.map { id throws(EnvelopeError) in
+            guard let realmID else {
+                throw EnvelopeError(
+                    "source.realmId", "missing; users are told apart by the realm's id: its name may change")
+            }
             guard !id.isEmpty, id.utf8.count <= 255 else {
                 throw EnvelopeError("subject.id", "must be 1 to 255 bytes")
             }

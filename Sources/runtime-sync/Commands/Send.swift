@@ -16,7 +16,7 @@ struct Send: AsyncParsableCommand {
         abstract: "Sign an event with a source's secret and post it to the intake.",
         discussion: """
             The event is a JSON envelope (version 1) in FILE, or on stdin with `-`; specversion, id, time and \
-            source.instance are filled in where they are missing. Never put a password on a command line: \
+            source.instance are filled in where they are missing, and source.realmId if the source has one realm only. Never put a password on a command line: \
             `--password-stdin` reads one from stdin and makes it the event's credential.
             """)
 
@@ -46,7 +46,7 @@ struct Send: AsyncParsableCommand {
         guard let secret = source.secrets.first else {
             throw StartFailure("source \(source.name) has no secret to sign with")
         }
-        let envelope = try Envelope(parsing: try Self.read(file), from: file, instance: source.instance)
+        let envelope = try Envelope(parsing: try Self.read(file), from: file, source: source)
         var body = envelope.bytes
         defer { body.withUnsafeMutableBytes { $0.wipe() } }
         if passwordStdin { try Self.addPassword(to: &body) }
@@ -158,7 +158,7 @@ struct Send: AsyncParsableCommand {
         let id: String
         let bytes: [UInt8]
 
-        init(parsing text: [UInt8], from file: String, instance: String) throws {
+        init(parsing text: [UInt8], from file: String, source settings: SourceSettings) throws {
             let value: JSONValue
             do {
                 value = try JSONValue(parsing: text)
@@ -173,9 +173,14 @@ struct Send: AsyncParsableCommand {
             fill("id", "send-\(String(UInt64.random(in: .min ... .max), radix: 36))")
             fill("time", "\(Daemon.now())")
             if let index = members.firstIndex(where: { $0.name == "source" }),
-                case .object(var source) = members[index].value, !source.contains(where: { $0.name == "instance" })
+                case .object(var source) = members[index].value
             {
-                source.append(.init("instance", .string(instance)))
+                func fill(_ name: String, _ text: String?) {
+                    guard let text, !source.contains(where: { $0.name == name }) else { return }
+                    source.append(.init(name, .string(text)))
+                }
+                fill("instance", settings.instance)
+                if case .only(let realms) = settings.realms, realms.count == 1 { fill("realmId", realms.first) }
                 members[index].value = .object(source)
             }
             let complete = JSONValue.object(members)
