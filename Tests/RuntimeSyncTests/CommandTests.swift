@@ -117,6 +117,27 @@ import Testing
         #expect(try await place.run("send", "-", "--password-stdin").code == 64)
     }
 
+    @Test func `send does not speak in clear to another machine`() async throws {
+        let place = try Installation()
+        let file = try place.folder.write("event.json", "{}")
+        for url in [
+            "http://192.0.2.1:8620", "http://sync.corp.example", "http://127.0.0.1.corp.example",
+            "http://127.0.0.1@192.0.2.1", "http://[2001:db8::1]:8620", "HTTP://192.0.2.1", "ftp://127.0.0.1",
+            "127.0.0.1",
+            "unix:relative", "http://localhost.corp.example", "http+unix://%2Ftmp", "http://0.0.0.0:8620",
+        ] {
+            let outcome = try await place.run(
+                "send", file, "--url", url, "--password-stdin", input: "s3cret canary\n")
+            #expect(outcome.code == 64, "\(url): \(outcome)")
+            #expect(outcome.errors.contains("\(url) would carry the event"), "\(url): \(outcome)")
+            #expect(!outcome.errors.contains("canary"))
+        }
+        for url in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "https://127.0.0.1:1"] {
+            let outcome = try await place.run("send", file, "--url", url)
+            #expect(outcome.code == 1 && outcome.errors.contains("no intake answers on"), "\(url): \(outcome)")
+        }
+    }
+
     @Test func `send trusts the authority it is given, and no other`() async throws {
         let authority = try CertificateAuthority()
         let server = try authority.issue("server")

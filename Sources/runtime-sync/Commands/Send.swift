@@ -24,8 +24,8 @@ struct Send: AsyncParsableCommand {
     @Option(help: "Whose name to sign in: a source of the settings; default: the first.") var source: String?
     @Option(
         help: """
-            Where the intake is, such as http://127.0.0.1:8620, https://sync.corp.example or unix:/run/intake.sock; \
-            default: the address in the settings.
+            Where the intake is: https://sync.corp.example, unix:/run/intake.sock or, on this machine only, \
+            http://127.0.0.1:8620; default: the address in the settings.
             """)
     var url: String?
     @Option(help: "PEM file of the authority to trust for https; default: those that the system trusts.")
@@ -35,6 +35,13 @@ struct Send: AsyncParsableCommand {
 
     func validate() throws {
         if passwordStdin, file == "-" { throw ValidationError("stdin cannot be both the event and the password") }
+        if let url, !Self.isSafe(url) {
+            throw ValidationError(
+                """
+                \(url) would carry the event, and a password in it, in clear over the network; accepted: \
+                https://HOST, unix:/PATH, or http:// to 127.0.0.1, [::1] or localhost
+                """)
+        }
     }
 
     func run() async throws {
@@ -106,6 +113,21 @@ struct Send: AsyncParsableCommand {
             let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(answer))
             return "\(scheme)://\(status.intake)/v1/events"
         case .ip: return "\(scheme)://\(settings.intake.listen)/v1/events"
+        }
+    }
+
+    /// Whether nobody on the way to this place can read along.
+    private static func isSafe(_ text: String) -> Bool {
+        if text.hasPrefix("unix:/") { return true }
+        // A user name would hide the host from who reads the URL.
+        guard let url = URL(string: text), let host = url.host(), !host.isEmpty, url.user() == nil else { return false }
+        switch url.scheme {
+        case "https": return true
+        case "http":
+            // What ListenAddress takes for local is an address or localhost, never another name.
+            let address = host.contains(":") && !host.hasPrefix("[") ? "[\(host)]" : host
+            return ListenAddress("\(address):0")?.isLocal ?? false
+        default: return false
         }
     }
 
