@@ -97,6 +97,23 @@ import Testing
         }
     }
 
+    @Test func `does not make new keys for a journal whose key file is missing`() async throws {
+        let place = try Installation()
+        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {}}"#)
+        let (key, kept) = ("\(place.path)/journal.key", "\(place.path)/kept.key")
+        // With nothing sealed there is nothing to lose.
+        try await place.serving { _ in }
+        try #require(unlink(key) == 0)
+        try await place.serving { _ in #expect(try await place.run("send", file).code == 0) }
+        try #require(rename(key, kept) == 0)
+        try await failsToStart(place, code: 1) {
+            "runtime-sync: error: key file \($0)/journal.key is missing, and the journal in \($0)/journal was sealed with it"
+        }
+        #expect(access(key, F_OK) != 0)
+        try #require(rename(kept, key) == 0)
+        try await place.serving { _ in }
+    }
+
     @Test func `does not start on a journal that another one has`() async throws {
         let place = try Installation()
         try await place.serving { program in

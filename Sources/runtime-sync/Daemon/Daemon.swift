@@ -41,8 +41,8 @@ struct Daemon {
             printError("runtime-sync: fatal: \(reason)")
             _exit(1)
         }
-        let ring = try KeyRing.open(path: settings.journal.keyFile, now: Self.now())
         let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
+        let ring = try keyRing(of: journal)
         let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
         let dispatcher = Dispatcher(clock: Self.now, fatal: fatal)
@@ -86,6 +86,22 @@ struct Daemon {
         try await group.shutdownGracefully()
         if let failure { throw failure }
         logger.notice("stopped")
+    }
+
+    /// The ring that the journal was sealed with; a new one only if nothing was sealed yet.
+    private func keyRing(of journal: Journal) throws -> KeyRing {
+        let path = settings.journal.keyFile
+        if let ring = try KeyRing.existing(path: path) { return ring }
+        guard try journal.dataKeys().isEmpty else {
+            try journal.close()
+            throw StartFailure(
+                """
+                key file \(path) is missing, and the journal in \(settings.journal.folder) was sealed with it; put it back \
+                from its backup. Without it nothing in the journal can be read: who gives that up moves the journal's \
+                folder away and starts anew
+                """)
+        }
+        return try KeyRing.open(path: path, now: Self.now())
     }
 
     private func startWorkers(
