@@ -1,4 +1,5 @@
 import Glibc
+import NIOPosix
 import TargetServers
 import Testing
 
@@ -123,6 +124,53 @@ import Testing
             // The first one goes on.
             #expect(try await place.run("providers", "list").code == 0)
         }
+    }
+
+    @Test func `names damage of its journal after an unclean end, and takes events meanwhile`() async throws {
+        let place = try Installation()
+        // Long enough to lie on pages of their own, which nobody reads at the start.
+        let filler = String(repeating: "x", count: 100_000)
+        let file = try place.folder.write(
+            "event.json", #"{"kind": "logout", "source": {}, "error": "\#(filler)"}"#)
+        try await place.serving { _ in
+            for _ in 0..<3 { #expect(try await place.run("send", file).code == 0) }
+        }
+        // A clean end: nothing is checked.
+        let clean = try await place.serving { _ in }
+        #expect(!clean.errors.contains("checked"))
+
+        func crash() throws { try place.folder.write("journal/lock", "1\n") }
+        try crash()
+        let whole = try await place.serving { program in
+            _ = try await NIOThreadPool.singleton.runIfActive { try program.line(with: "journal checked, no damage") }
+        }
+        #expect(whole.code == 0)
+
+        try Self.damage("\(place.path)/journal/journal.sqlite")
+        try crash()
+        try await place.serving { program in
+            let line = try await NIOThreadPool.singleton.runIfActive { try program.line(with: "journal damaged") }
+            #expect(line.contains("critical journal: ") && line.contains("table=events"), "\(line)")
+            #expect(try await place.run("send", file).code == 0)
+        }
+    }
+
+    /// Overwrites a page in the middle of a long value: one whose first four bytes name the page that follows it (SQLite's
+    /// file format, section 1.6).
+    private static func damage(_ path: String) throws {
+        let file = open(path, O_RDWR | O_CLOEXEC)
+        try #require(file >= 0)
+        defer { close(file) }
+        let size = 4_096
+        var page = [UInt8](repeating: 0, count: size)
+        var number = 1
+        while pread(file, &page, size, off_t((number - 1) * size)) == size {
+            let next = page[..<4].reduce(0) { $0 << 8 | Int($1) }
+            if number > 1, next == number + 1 { break }
+            number += 1
+        }
+        page = [UInt8](repeating: 0xEE, count: size)
+        try #require(pwrite(file, page, size, off_t((number - 1) * size)) == size)
     }
 
     @Test func `does not start without settings that can be read`() async throws {

@@ -60,6 +60,8 @@ struct Daemon {
         let listening: @Sendable (any Channel) async -> Void = { channel in
             address.set(channel.localAddress)
             Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
+            // Not before: the disk belongs to the start until the door is open.
+            if !journal.wasClosedInOrder { MediaCheck.start(journal, logger: Logger(label: "journal")) }
         }
         let intake = try IntakeServer(
             settings.intake.listener, sources: settings.sources.map { try $0.intakeSource() },
