@@ -80,7 +80,8 @@ extension `End to end` {
                 (with("version", .object([.init("sequence", .number("1"))])), "version.at", "no time"),
                 (with("changes", .array([])), "changes", "a list"),
                 (with("details", .object([.init("a", .number("1"))])), "details.a", "a number"),
-                (with("passwort", .string("posted secret")), "passwort", "an unknown member"),
+                (with("passwort", .string("posted secret")), "pass…", "an unknown member"),
+                (with("posted secret", .boolean(true)), "post…", "a password as a name"),
                 (with("credential", .string("posted secret")), "credential", "a text"),
                 (changed { $0.password = "" }, "credential.value", "an empty password"),
                 (

@@ -105,7 +105,10 @@ import Testing
         // With nothing sealed there is nothing to lose.
         try await place.serving { _ in }
         try #require(unlink(key) == 0)
-        try await place.serving { _ in #expect(try await place.run("send", file).code == 0) }
+        try await place.serving { _ in
+            let sent = try await place.run("send", file)
+            #expect(sent.code == 0, "\(sent)")
+        }
         try #require(rename(key, kept) == 0)
         try await failsToStart(place, code: 1) {
             "runtime-sync: error: key file \($0)/journal.key is missing, and the journal in \($0)/journal was sealed with it"
@@ -133,7 +136,10 @@ import Testing
         let file = try place.folder.write(
             "event.json", #"{"kind": "logout", "source": {}, "error": "\#(filler)"}"#)
         try await place.serving { _ in
-            for _ in 0..<3 { #expect(try await place.run("send", file).code == 0) }
+            for _ in 0..<3 {
+                let sent = try await place.run("send", file)
+                #expect(sent.code == 0, "\(sent)")
+            }
         }
         // A clean end: nothing is checked.
         let clean = try await place.serving { _ in }
