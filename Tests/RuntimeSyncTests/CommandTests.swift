@@ -53,6 +53,45 @@ import Testing
         #expect(try await place.run("check", "--offline").code == 1)
     }
 
+    @Test func `check and the list of plugins speak JSON too`() async throws {
+        let place = try Installation(provider: Installation.unreachable)
+        func answer(_ words: String...) async throws -> (code: Int32, json: JSONValue) {
+            let outcome = try await Program.run(words + ["--json", "--settings", place.settings])
+            return (outcome.code, try JSONValue(parsing: Array(outcome.output.dropLast().utf8)))
+        }
+        let plugins = try await answer("plugins", "list")
+        let plugin = try #require(plugins.json.elements?.first { $0["name"]?.text == "LDAPPassword" })
+        #expect(plugins.code == 0 && plugin.names == ["name", "version", "abi", "capabilities", "file"])
+        #expect(plugin["capabilities"]?.elements?.isEmpty == false)
+
+        let check = try await answer("check")
+        let provider = try #require(check.json["providers"]?.elements?.first)
+        #expect(check.code == 1 && check.json["isFine"] == .boolean(false))
+        #expect(provider["name"]?.text == "ldap" && provider["isFine"] == .boolean(false))
+        #expect(provider["detail"]?.text?.hasPrefix("retry: ") == true)
+        #expect(try await answer("check", "--offline").json["isFine"] == .boolean(true))
+
+        try place.folder.write("providers/ldap.yaml", "plugin: LDAPPassword\n")
+        let wrong = try await answer("check")
+        let issue = try #require(wrong.json["issues"]?.elements?.first { $0["key"]?.text == "user_types" })
+        #expect(wrong.code == 2 && wrong.json["isFine"] == .boolean(false) && wrong.json["providers"]?.elements == [])
+        #expect(issue["severity"]?.text == "error" && issue["line"] == .number("1"))
+        #expect(issue["file"]?.text == "\(place.path)/providers/ldap.yaml")
+    }
+
+    @Test func `warnings about the settings are told where the settings are the subject`() async throws {
+        let place = try Installation()
+        try place.folder.write(
+            "runtime-sync.yaml",
+            Folder.read(place.settings).replacing("journal.key}", with: "journal/journal.key}"))
+        #expect(try await place.run("check", "--offline").errors.contains("warning: journal.key_file"))
+        for words in [["queue", "list"], ["providers", "list"], ["plugins", "list"]] {
+            #expect(try await !Program.run(words + ["--settings", place.settings]).errors.contains("warning"))
+        }
+        let outcome = try await place.serving { _ in }
+        #expect(outcome.code == 0)
+    }
+
     @Test func `send signs an event, and its password comes by stdin`() async throws {
         let place = try Installation(provider: Installation.unreachable)
         let file = try place.folder.write(
