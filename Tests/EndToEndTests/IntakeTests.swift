@@ -278,6 +278,23 @@ extension `End to end` {
             #expect(nothing.status == 400)
         }
 
+        @Test func `a batch is as large as the room for it, and a larger one is told how large it may be`() async throws
+        {
+            let installation = try Installation(intake: #"listen: "127.0.0.1:0", max_pending: 3"#)
+            try await installation.start()
+            let lines = (0..<4).map { Event(.logout, of: "u\($0)").bytes }
+            func post(_ count: Int) throws -> Answer {
+                let body = Array(lines.prefix(count).joined(separator: [10]))
+                return try installation.post(installation.kc.request(body, type: "application/x-ndjson"))
+            }
+            let large = try post(4)
+            #expect(large.status == 413)
+            #expect(large.member("detail") == "a batch of at most 3 events is accepted")
+            let fits = try post(3)
+            #expect(fits.status == 202)
+            #expect(fits.json["results"]?.elements?.map { $0["status"]?.text } == ["accepted", "accepted", "accepted"])
+        }
+
         @Test func `requests on one connection are answered in their order`() async throws {
             let house = try await House()
             let kc = house.installation.kc

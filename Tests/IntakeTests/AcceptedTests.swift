@@ -209,7 +209,7 @@ import Testing
                 #expect(reply.fates == (1...10_000).map { "\($0) accepted" })
                 #expect(try door.stored().count == 10_000)
                 let more = try door.post((lines + [event("x")]).joined(separator: "\n"), "application/x-ndjson")
-                #expect(more.status == 400 && more["detail"] == "a batch of at most 10000 events is accepted")
+                #expect(more.status == 413 && more["detail"] == "a batch of at most 10000 events is accepted")
             }
         }
     }
