@@ -1,4 +1,5 @@
 internal import EventModel
+internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -183,9 +184,10 @@ final class WorkerLife {
             let (frames, broker, output) = wiring.ours
             let policy = EgressPolicy(
                 rules: configuration.egress, ownListeners: configuration.ownListeners,
-                machine: IPAddress.ofThisMachine())
+                machine: IPAddress.ofThisMachine(), ownName: Self.hostName)
             try EgressBroker.start(
-                on: broker, policy: policy, refusals: board.refusals, redactor: redactor, logger: logger)
+                on: broker, policy: policy, patience: configuration.timing.connect, refusals: board.refusals,
+                redactor: redactor, logger: logger)
             let theirs = wiring.theirs
             spawner.spawn(
                 Spawner.Order(
@@ -199,6 +201,14 @@ final class WorkerLife {
                 })
         } catch {
             perform(state.spawnFailed(.now(), error.description))
+        }
+    }
+
+    /// What gethostname(2) says; it may change while the daemon runs.
+    private static var hostName: String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { name in
+            guard let start = name.baseAddress, gethostname(start, name.count) == 0 else { return "" }
+            return String(cString: start)
         }
     }
 

@@ -77,7 +77,7 @@ struct Check: AsyncParsableCommand {
         guard let spawner else { return (true, "settings fine; not asked") }
         do {
             let result = await ChannelCheck.run(
-                try provider.configuration(daemon: daemon, ownListeners: []), spawner: spawner,
+                try provider.configuration(daemon: daemon), spawner: spawner,
                 deadline: settings.deadline, canCheck: provider.settings.manifest.capabilities.contains(.check))
             let mode = settings.mode == .observe ? " (it only observes: nothing is sent to it)" : ""
             return (result.isFine, "\(result)\(mode)")

@@ -115,8 +115,7 @@ struct Daemon {
         where provider.settings.provider.isEnabled && provider.settings.provider.mode == .active && settings.isEnabled {
             let configuration: WorkerConfiguration
             do {
-                configuration = try provider.configuration(
-                    daemon: settings, ownListeners: settings.intake.listen.egressRules)
+                configuration = try provider.configuration(daemon: settings)
             } catch {
                 // One provider's file is no reason to take no events: its deliveries wait.
                 let name = provider.settings.provider.name

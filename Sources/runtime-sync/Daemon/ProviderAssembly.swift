@@ -72,7 +72,7 @@ extension AssembledProvider {
     /// What its worker is started with.
     ///
     /// - Throws: if a file or secret of its settings cannot be read.
-    func configuration(daemon: DaemonSettings, ownListeners: [EgressRule]) throws -> WorkerConfiguration {
+    func configuration(daemon: DaemonSettings) throws -> WorkerConfiguration {
         let provider = settings.provider
         var configuration = WorkerConfiguration(
             provider: provider.name, plugin: plugin, settings: settings.settingsJSON)
@@ -80,7 +80,7 @@ extension AssembledProvider {
             WorkerFile(key: file.key, descriptor: try file.sealed(), isSecret: file.isSecret)
         }
         configuration.egress = settings.egress.map { EgressRule(host: $0.host, port: $0.port) }
-        configuration.ownListeners = ownListeners
+        configuration.ownListeners = daemon.intake.listen.egressRules
         // A request that timed out holds its slot in the worker until it ends after all; a check needs one as well.
         configuration.window = UInt32(provider.inFlight) + 16
         configuration.dataBytes = UInt64(provider.limits.memory.bytes)
