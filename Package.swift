@@ -191,8 +191,8 @@ let package = Package(
             name: "Probe", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Probe", cSettings: strictC,
             linkerSettings: plainC),
         .target(
-            name: "Puppet", dependencies: ["CRuntimeSync"], path: "Tests/Plugins/Puppet", cSettings: strictC,
-            linkerSettings: plainC),
+            name: "Puppet", dependencies: ["CRuntimeSync", "CWorkerProtocol"], path: "Tests/Plugins/Puppet",
+            cSettings: strictC, linkerSettings: plainC),
         .target(
             name: "SwiftProbe", dependencies: ["CRuntimeSync", "RuntimeSyncPlugin"], path: "Tests/Plugins/SwiftProbe",
             swiftSettings: staticRuntime, linkerSettings: staticLink),

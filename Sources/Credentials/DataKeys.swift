@@ -77,6 +77,8 @@ public final class DataKeys: Sendable {
 
     private struct State {
         var keys: [UInt32: SymmetricKey] = [:]
+        /// What marks secrets, derived from the keys when it is first needed.
+        var marks: [UInt32: HMAC<SHA256>] = [:]
     }
 
     /// - Parameters:
@@ -110,6 +112,20 @@ public final class DataKeys: Sendable {
     public func forget(_ id: UInt32) {
         state.withLock { state in
             state.keys[id] = nil
+            state.marks[id] = nil
+        }
+    }
+
+    /// An HMAC after its key, which is derived from a data key (HKDF-SHA256, RFC 5869) and goes with it.
+    func marking(_ id: UInt32) -> HMAC<SHA256>? {
+        state.withLock { state in
+            if let known = state.marks[id] { return known }
+            guard let key = state.keys[id] else { return nil }
+            let marking = HMAC<SHA256>(
+                key: HKDF<SHA256>.deriveKey(
+                    inputKeyMaterial: key, info: Array("runtime-sync mark".utf8), outputByteCount: 32))
+            state.marks[id] = marking
+            return marking
         }
     }
 

@@ -33,7 +33,15 @@ extension KeyRingError: CustomStringConvertible {
 }
 
 extension KeyRing {
-    /// Reads the ring from `path`; where there is none, makes one that is on disk before this returns.
+    /// Reads the ring from `path`.
+    ///
+    /// - Returns: `nil` if there is no such file.
+    public static func existing(path: String) throws(KeyRingError) -> KeyRing? {
+        try load(path)
+    }
+
+    /// Reads the ring from `path`; where there is none, makes one that is on disk before this returns. Only for an
+    /// installation that has sealed nothing yet: what was sealed under a lost ring is not opened by a new one.
     ///
     /// The file is made under another name and linked to its own when it is complete, so a half-written ring is never
     /// found, and of two processes that make one, both get the first one's.

@@ -67,6 +67,24 @@ public final class Sealer: Sendable {
         return padded.withUnsafeBytes { encrypt($0, purpose, context, moment) }
     }
 
+    /// Marks a secret, so that it is known again when it comes once more: 64 bits of a keyed hash that nobody can compute
+    /// once the data key of the secret's hour is destroyed. Another context gives the same secret another mark.
+    ///
+    /// - Parameters:
+    ///   - moment: when the secret is, or was, sealed.
+    ///   - isNew: it is about to be sealed; a key that is not there yet is made.
+    /// - Returns: `nil` if there is no such key, or no longer.
+    public func mark(
+        _ secret: UnsafeRawBufferPointer, in context: SealContext, at moment: Timestamp, isNew: Bool
+    ) -> UInt64? {
+        if isNew { _ = keys.sealingKey(for: .secret, at: moment) }
+        guard var hmac = keys.marking(DataKeys.id(of: .secret, at: moment)) else { return nil }
+        hmac.update(data: UInt32(context.bytes.count).bytes)
+        hmac.update(data: context.bytes)
+        hmac.update(data: secret)
+        return hmac.finalize().withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+    }
+
     /// Opens a secret.
     public func openSecret(_ sealed: [UInt8], in context: SealContext) throws(SealError) -> SecretBytes {
         let padded = try decrypt(sealed, .secret, context)

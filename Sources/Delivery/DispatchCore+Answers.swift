@@ -210,7 +210,7 @@ extension DispatchCore {
             if didShut {
                 log(
                     .warning, "provider held back", ticket, provider: index,
-                    ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)"])
+                    ["outcome": "\(completion.outcome.name)"])
             }
         }
         let disposition = providers[index].route.disposition.decide(
@@ -227,7 +227,7 @@ extension DispatchCore {
             remember(completion.detail, of: ticket.key)
             log(
                 .info, "delivery will be retried", ticket, provider: index,
-                ["outcome": "\(completion.outcome.name)", "detail": "\(completion.detail)", "after.ms": "\(wait)"])
+                ["outcome": "\(completion.outcome.name)", "after.ms": "\(wait)"])
             putBack(
                 ticket, provider: index, after: wait, counts: true,
                 for: completion.retryAfter > 0 ? .targetsTime : .time, now: now)
@@ -299,14 +299,14 @@ extension DispatchCore {
     }
 
     /// A delivery in flight ends badly, and is kept for people to look at.
+    ///
+    /// - Parameter detail: may name a person, so it is sealed, and no log holds it: `queue show` tells it.
     func bury(_ ticket: LaneTable.Ticket, provider index: Int, reason: String, detail: String, now: Timestamp) {
-        log(
-            .warning, "delivery is a dead letter", ticket, provider: index,
-            ["reason": "\(reason)", "detail": "\(detail)"])
+        log(.warning, "delivery is a dead letter", ticket, provider: index, ["reason": "\(reason)"])
         put(
             DeadLetter(
                 id: ticket.key, subject: ticket.subject, kind: ticket.kind, at: now, attempt: ticket.attempt,
-                reason: reason, detail: detail))
+                reason: reason, detail: vault.seal(detail: detail, of: ticket.key, at: now)))
         providers[index].lanes.finish(ticket, now: now)
         // The password stays for a retry by hand, unless a newer one was accepted meanwhile.
         let newest = try? subjects.state(ticket.subject, now: now)?.newest(.credential)
@@ -332,7 +332,7 @@ extension DispatchCore {
         put(
             DeadLetter(
                 id: key, subject: subject, kind: look.kind, at: now, attempt: look.attempt, reason: "damaged",
-                detail: "\(error)"))
+                detail: vault.seal(detail: "\(error)", of: key, at: now)))
         end(key, as: "dead")
     }
 

@@ -172,7 +172,7 @@ extension DispatchCore {
             id: letter.id.rawValue, provider: try name(of: letter.id.slot), kind: letter.kind.name,
             event: event?.id ?? "", user: try user(letter.subject, now: now),
             received: event?.received.description ?? "", state: "dead", attempt: letter.attempt, due: nil,
-            reason: letter.reason, detail: letter.detail,
+            reason: letter.reason, detail: try? vault.openDetail(letter.detail, of: letter.id),
             hasSecret: letter.id.deliveryClass == .credential
                 ? deadSecrets[letter.subject]?[letter.id] != nil : nil)
     }

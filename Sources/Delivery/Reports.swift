@@ -40,7 +40,8 @@ public struct DeliveryReport: Codable, Hashable, Sendable {
     public var due: String?
     /// Why it is dead, or what its provider waits for.
     public var reason: String?
-    /// The target's own words: why it is dead, or what was said to the last attempt since the daemon's start.
+    /// The target's own words: why it is dead, or what was said to the last attempt since the daemon's start. They may
+    /// name a person; a password in them is replaced by `[redacted]`.
     public var detail: String?
     /// Whether the password is still there to be retried; `nil` if the delivery never had one.
     public var hasSecret: Bool?

@@ -65,6 +65,19 @@ extension Vault {
             account: account.isEmpty ? nil : account, externalID: externalID.isEmpty ? nil : externalID)
     }
 
+    /// Seals a target's words, which may name a person or an account. The key goes with the event's own.
+    func seal(detail: String, of key: DeliveryKey, at moment: Timestamp) -> [UInt8] {
+        Array(detail.utf8).withUnsafeBytes { sealer.seal($0, as: .body, in: Self.detailContext(key), at: moment) }
+    }
+
+    func openDetail(_ sealed: [UInt8], of key: DeliveryKey) throws -> String {
+        String(decoding: try sealer.open(sealed, as: .body, in: Self.detailContext(key)), as: UTF8.self)
+    }
+
+    private static func detailContext(_ key: DeliveryKey) -> SealContext {
+        SealContext(table: "dead_letters", key: "\(key.rawValue)".utf8)
+    }
+
     private static func bindingContext(_ slot: Int, _ subject: Int64) -> SealContext {
         SealContext(table: "bindings", key: "\(slot)/\(subject)".utf8)
     }

@@ -24,7 +24,7 @@ struct BatchLine {
         }
         guard !lines.isEmpty else { throw .invalid("", "the body is empty; one event a line is accepted") }
         guard lines.count <= limits.batchLines else {
-            throw .invalid("", "a batch of at most \(limits.batchLines) events is accepted")
+            throw .tooManyLines(limits.batchLines)
         }
         return lines
     }

@@ -73,11 +73,11 @@ struct Gatekeeper: Sendable {
         do {
             let envelope = try reader.read(UnsafeRawBufferPointer(body))
             // Everything that looks at the secret comes first, and wipes it, whatever becomes of the event.
-            let mac = bodyHash(UnsafeRawBufferPointer(body))
-            let secret = try seal(envelope, body, now: now)
             let header = envelope.header
-            if let refusal = source.refuses(header, now: now) { return .refused(refusal) }
             let id = idHash("\(source.name)\n\(header.id)")
+            let mac = mac(of: UnsafeRawBufferPointer(body), envelope, id: id, now: now)
+            let secret = try seal(envelope, body, now: now)
+            if let refusal = source.refuses(header, now: now) { return .refused(refusal) }
             let admission = try seen.admit(id: id, body: mac, received: now) {
                 let record = EventRecord(
                     id: header.id, mac: mac, kind: header.kind, received: now, source: source.name,
@@ -103,6 +103,22 @@ struct Gatekeeper: Sendable {
         } catch {
             return .refused(.unavailable("the journal takes no events at the moment"))
         }
+    }
+
+    /// What the same event has again: for one with a secret, half of it says what stands around the secret, and half,
+    /// which ends with the secret's data key, the secret.
+    private func mac(
+        of body: UnsafeRawBufferPointer, _ envelope: EnvelopeReader.Envelope, id: Hash128, now: Timestamp
+    ) -> Hash128 {
+        guard let range = envelope.secret else { return bodyHash(body) }
+        var mac = bodyHash(body, around: range)
+        let earlier = seen.earlier(id)
+        let mark = sealer.mark(
+            UnsafeRawBufferPointer(rebasing: body[range]), in: envelope.header.secretContext,
+            at: earlier?.received ?? now, isNew: earlier == nil)
+        // Where the key is gone, nobody can tell one secret from another any more.
+        mac[1] = mark ?? earlier?.body[1] ?? 0
+        return mac
     }
 
     /// Seals the secret straight from the body and overwrites it there.

@@ -52,8 +52,12 @@ extension IntakeSource {
         guard header.instance == instance else {
             return .forbidden("source.instance", "the source \(name) speaks for another instance")
         }
-        guard realms.contains(header.realmID) else {
-            return .forbidden("source.realmId", "the source \(name) does not speak for this realm")
+        guard header.realmID.map(realms.contains) ?? (realms == .all) else {
+            return .forbidden(
+                "source.realmId",
+                header.realmID == nil
+                    ? "missing; the source \(name) speaks for certain realms only, and must say which"
+                    : "the source \(name) does not speak for this realm")
         }
         guard kinds.contains(header.kind) else {
             return .forbidden("kind", "the source \(name) may not send \(header.kind.name)")

@@ -32,6 +32,11 @@ struct Refusal: Error, Hashable {
         Self(status: 413, problem: "too-large", field: "", detail: "a body of at most \(limit) bytes is accepted")
     }
 
+    static func tooManyLines(_ limit: Int) -> Self {
+        Self(
+            status: 413, problem: "too-large", field: "", detail: "a batch of at most \(limit) events is accepted")
+    }
+
     static func unavailable(_ detail: String) -> Self {
         Self(status: 503, problem: "unavailable", field: "", detail: detail, retryAfter: 1)
     }

@@ -68,6 +68,11 @@ final class SeenEvents: Sendable {
         }
     }
 
+    /// What is known of an event of this id: the hash of its body, and when it came.
+    func earlier(_ id: Hash128) -> (body: Hash128, received: Timestamp)? {
+        state.withLock { $0.entries[id].map { ($0.body, $0.received) } }
+    }
+
     /// It is on disk.
     func committed(_ id: Hash128) {
         state.withLock { $0.entries[id]?.stage = .committed }

@@ -21,7 +21,7 @@ public struct EventRecord: Sendable {
 
     /// The sender's id; in clear on disk.
     public var id: String
-    /// Keyed hash of the whole event as it was received.
+    /// Keyed hash of the event as it was received; of one with a secret, the second half is the secret's mark.
     public var mac: Hash128
     public var kind: EventKind
     public var received: Timestamp

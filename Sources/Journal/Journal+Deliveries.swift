@@ -102,7 +102,7 @@ extension Journal {
         return DeadLetter(
             id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
             at: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), reason: row.text(5),
-            detail: row.text(6), generation: Int(row.integer(7)))
+            detail: row.bytes(6), generation: Int(row.integer(7)))
     }
 
     /// The counters that outlive restarts.

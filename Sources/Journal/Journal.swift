@@ -44,6 +44,7 @@ public final class Journal: Sendable {
     let connection: WriteConnection
     let lookups: ReadConnection
     let scans: ReadConnection
+    let inspection = Inspection()
     private let folderLock: FolderLock
     private let inbox: Inbox
     private let limits: JournalLimits
@@ -137,6 +138,7 @@ public final class Journal: Sendable {
     ///
     /// After a fatal failure the files are left as they are for the next start to judge.
     public func close() throws(JournalError) {
+        inspection.close()
         inbox.close()
         guard thread.join() else { return }
         do {

@@ -135,14 +135,14 @@ public struct DeadLetter: Hashable, Sendable {
     public var attempt: Int
     /// How the last one ended: an outcome's name, or the dispatcher's own word.
     public var reason: String
-    /// The target's own words, redacted.
-    public var detail: String
+    /// The target's own words, sealed.
+    public var detail: [UInt8]
     /// Which idempotency key it had: 0 at first, one more for each manual retry.
     public var generation: Int
 
     public init(
         id: DeliveryKey, subject: Int64, kind: EventKind, at: Timestamp, attempt: Int, reason: String,
-        detail: String, generation: Int = 0
+        detail: [UInt8], generation: Int = 0
     ) {
         self.id = id
         self.subject = subject

@@ -60,6 +60,11 @@ final class ReadConnection: @unchecked Sendable {  // the statements are touched
         return rows
     }
 
+    /// Ends the query under way, from any thread; it fails with SQLITE_INTERRUPT.
+    func interrupt() {
+        queue.interrupt()
+    }
+
     func close() throws {
         queue.unsafeRead { _ in statements = [:] }
         try queue.close()

@@ -55,6 +55,14 @@ enum Schema {
                         PRIMARY KEY(slot, name)) WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("2") { db in
+            // What the first version wrote lies in clear; only its words go.
+            try db.execute(
+                sql: """
+                    ALTER TABLE dead_letters DROP COLUMN detail;
+                    ALTER TABLE dead_letters ADD COLUMN detail BLOB NOT NULL DEFAULT x'';
+                    """)
+        }
         return migrator
     }
 }

@@ -40,7 +40,11 @@ struct Statements {
             """)
         removeBinding = try SQLiteStatement(db, "DELETE FROM bindings WHERE slot = ?1 AND sid = ?2")
         putDeadLetter = try SQLiteStatement(
-            db, "INSERT OR REPLACE INTO dead_letters VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+            db,
+            """
+            INSERT OR REPLACE INTO dead_letters(did, sid, kind, at, attempt, reason, detail, key)
+            VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            """)
         removeDeadLetter = try SQLiteStatement(db, "DELETE FROM dead_letters WHERE did = ?1")
         count = try SQLiteStatement(
             db, "INSERT INTO counters VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = value + excluded.value")
@@ -183,9 +187,8 @@ struct Statements {
             putDeadLetter.bind(letter.at.milliseconds, at: 4)
             putDeadLetter.bind(Int64(letter.attempt), at: 5)
             putDeadLetter.bind(letter.reason, at: 6)
-            putDeadLetter.bind(letter.detail, at: 7)
             putDeadLetter.bind(Int64(letter.generation), at: 8)
-            try putDeadLetter.run()
+            try putDeadLetter.withBlob(letter.detail, at: 7) { try putDeadLetter.run() }
         case .remove(let id):
             removeDeadLetter.bind(id.rawValue, at: 1)
             try removeDeadLetter.run()

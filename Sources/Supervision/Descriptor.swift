@@ -41,6 +41,18 @@ public final class Descriptor: Sendable {
         return copy
     }
 
+    /// Lends the first 64 KiB of a file's contents, for a secret of which only a trace is kept; nothing if they cannot
+    /// be read.
+    func lendContents(_ body: (UnsafeRawBufferPointer) -> Void) {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 1)
+        defer {
+            if let start = memory.baseAddress { explicit_bzero(start, memory.count) }
+            memory.deallocate()
+        }
+        let count = pread(number, memory.baseAddress, memory.count, 0)
+        if count > 0 { body(UnsafeRawBufferPointer(rebasing: memory[..<count])) }
+    }
+
     deinit {
         close(number)
     }

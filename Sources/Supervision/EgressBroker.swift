@@ -3,29 +3,41 @@ internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import Synchronization
+internal import WorkerProtocol
 
 /// Looks names up and connects sockets for one worker, which may do neither itself.
 ///
 /// The worker sends a name, or its socket and an address, over a SEQPACKET pair; ``EgressPolicy`` says whether that may
-/// be, and a thread of this worker's own does it: `getaddrinfo` and the `connect` of a blocking socket take their time,
-/// and nobody but this worker waits for them. The address is checked and used here, in our own memory. The thread ends
+/// be, and a thread of this worker's own does it: `getaddrinfo` takes its time, and nobody but this worker waits for it.
+/// The worker's own library sends no socket that blocks; one that comes all the same is given a limited time. The address is checked and used here, in our own memory. The thread ends
 /// when the worker's end of the pair is closed.
 final class EgressBroker: Sendable {
     private let pair: Descriptor
     private let refusals: EgressRefusals
+    private let redactor: Redactor
+    private let patience: TimeAmount
     private let logger: Logger
 
-    /// - Parameter logger: Has the provider's name.
+    /// - Parameters:
+    ///   - patience: So long the connection of a socket that blocks may take.
+    ///   - redactor: Knows what the names that are asked for must not repeat in the log.
+    ///   - logger: Has the provider's name.
     static func start(
-        on pair: Descriptor, policy: EgressPolicy, refusals: EgressRefusals, logger: Logger
+        on pair: Descriptor, policy: EgressPolicy, patience: TimeAmount, refusals: EgressRefusals, redactor: Redactor,
+        logger: Logger
     ) throws(SystemError) {
-        let broker = EgressBroker(pair: pair, refusals: refusals, logger: logger)
+        let broker = EgressBroker(
+            pair: pair, patience: patience, refusals: refusals, redactor: redactor, logger: logger)
         try startThread("egress") { broker.serve(policy) }
     }
 
-    private init(pair: Descriptor, refusals: EgressRefusals, logger: Logger) {
+    private init(
+        pair: Descriptor, patience: TimeAmount, refusals: EgressRefusals, redactor: Redactor, logger: Logger
+    ) {
         self.pair = pair
+        self.patience = patience
         self.refusals = refusals
+        self.redactor = redactor
         self.logger = logger
     }
 
@@ -65,6 +77,10 @@ final class EgressBroker: Sendable {
         switch policy.lookup(host, port: request.port) {
         case .refuse:
             refuse("lookup", of: request.port == 0 ? host : "\(host):\(request.port)")
+            answer.error = EAI_NONAME
+            return
+        case .ownName:
+            logger.debug("own name not looked up", metadata: ["place": "\(host)"])
             answer.error = EAI_NONAME
             return
         case .answer(let known):
@@ -123,12 +139,38 @@ final class EgressBroker: Sendable {
             }
             guard let start = address.baseAddress else { return EACCES }
             let known = start.assumingMemoryBound(to: sockaddr.self)
-            return Glibc.connect(socket.number, known, request.address_size) == 0 ? 0 : errno
+            return connect(socket.number, to: known, size: request.address_size)
+        }
+    }
+
+    private func connect(_ socket: Int32, to address: UnsafePointer<sockaddr>, size: socklen_t) -> Int32 {
+        let flags = fcntl(socket, F_GETFL)
+        guard flags >= 0 else { return errno }
+        let blocks = flags & O_NONBLOCK == 0
+        if blocks, fcntl(socket, F_SETFL, flags | O_NONBLOCK) < 0 { return errno }
+        defer { if blocks { _ = fcntl(socket, F_SETFL, flags) } }
+        let error = Glibc.connect(socket, address, size) == 0 ? 0 : errno
+        return blocks && error == EINPROGRESS ? awaitConnection(of: socket) : error
+    }
+
+    private func awaitConnection(of socket: Int32) -> Int32 {
+        let end = NIODeadline.now() + patience
+        var entry = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
+        while true {
+            let left = max(0, (end - .now()).nanoseconds / 1_000_000)
+            let count = poll(&entry, 1, Int32(clamping: left))
+            if count < 0, errno == EINTR { continue }
+            guard count != 0 else { return ETIMEDOUT }
+            var error: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            guard count > 0, getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 else { return errno }
+            return error
         }
     }
 
     private func refuse(_ what: String, of place: String) {
         guard let unsaid = refusals.count(.now()) else { return }
+        let place = redactor.words(place.utf8, atMost: Int(RTW_HOST_MAX) + 8)
         logger.warning(
             "egress refused", metadata: ["request": "\(what)", "place": "\(place)", "unsaid": "\(unsaid)"])
     }

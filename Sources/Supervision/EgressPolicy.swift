@@ -30,11 +30,14 @@ struct EgressPolicy: Sendable {
         /// These are the answers; the resolver has no say.
         case answer([IPAddress])
         case refuse
+        /// The machine's own name, which libraries ask for at their start: it is not known, and nobody is blamed.
+        case ownName
     }
 
     private var portsByName: [String: Set<UInt16>] = [:]
     private var written: Set<SocketEndpoint> = []
     private let ownListeners: Set<SocketEndpoint>
+    private let ownName: String
     /// Addresses that were answered for a name, oldest first.
     private var answered: [String: [IPAddress]] = [:]
 
@@ -43,9 +46,12 @@ struct EgressPolicy: Sendable {
 
     /// - Parameters:
     ///   - rules: Where the settings send the worker.
-    ///   - ownListeners: The addresses (not names) and ports where the daemon listens.
+    ///   - ownListeners: The addresses (not names) and ports where the daemon listens; port 0, which is not known
+    ///     before the daemon listens, is every port.
     ///   - machine: What a listener on the unspecified address listens on.
-    init(rules: [EgressRule], ownListeners: [EgressRule] = [], machine: [IPAddress] = []) {
+    ///   - ownName: What the machine is called; empty if nothing.
+    init(rules: [EgressRule], ownListeners: [EgressRule] = [], machine: [IPAddress] = [], ownName: String = "") {
+        self.ownName = Self.normal(ownName)
         self.ownListeners = ownListeners.reduce(into: []) { all, listener in
             guard let address = IPAddress(listener.host) else { return }
             let addresses = address.isUnspecified ? machine : [address]
@@ -71,7 +77,8 @@ struct EgressPolicy: Sendable {
             return isWritten ? .answer([address]) : .refuse
         }
         let name = Self.normal(host)
-        guard let ports = portsByName[name], port == 0 || ports.contains(where: { port == $0 }) else { return .refuse }
+        guard let ports = portsByName[name] else { return name == ownName && !name.isEmpty ? .ownName : .refuse }
+        guard port == 0 || ports.contains(where: { port == $0 }) else { return .refuse }
         return name == "localhost" ? .answer(Self.loopback) : .ask(name)
     }
 
@@ -80,7 +87,8 @@ struct EgressPolicy: Sendable {
         let name = Self.normal(host)
         guard let ports = portsByName[name] else { return [] }
         let admitted = answers.filter { address in
-            !address.isSpecial && !ports.contains { ownListeners.contains(SocketEndpoint(address, port: $0)) }
+            !address.isSpecial && !ownListeners.contains(SocketEndpoint(address, port: 0))
+                && !ports.contains { ownListeners.contains(SocketEndpoint(address, port: $0)) }
         }
         var known = answered[name, default: []]
         known.removeAll(where: admitted.contains)

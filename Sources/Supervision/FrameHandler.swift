@@ -7,13 +7,14 @@ final class FrameHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private let life: WorkerLife
-    private var reader = FrameReader()
+    private var reader: FrameReader
     private var completed: [CompletedRequest] = []
     /// After a violation nothing that the worker says counts.
     private var isDeaf = false
 
     init(life: WorkerLife) {
         self.life = life
+        reader = FrameReader(redactor: life.redactor)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -44,7 +44,7 @@ final class OutputHandler: ChannelInboundHandler {
 
     private func tellLine() {
         guard !line.isEmpty else { return }
-        life.log(.info, wordsForPeople(line))
+        life.log(.info, life.redactor.words(line, atMost: Self.longestLine))
         line.removeAll(keepingCapacity: true)
     }
 }

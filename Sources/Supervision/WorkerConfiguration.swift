@@ -67,10 +67,13 @@ public struct WorkerFile: Sendable {
     public var key: String
     /// Open for reading; best a sealed copy, so that nobody can change it meanwhile.
     public var descriptor: Descriptor
+    /// Whether its contents may not be repeated (default: no).
+    public var isSecret: Bool
 
-    public init(key: String, descriptor: Descriptor) {
+    public init(key: String, descriptor: Descriptor, isSecret: Bool = false) {
         self.key = key
         self.descriptor = descriptor
+        self.isSecret = isSecret
     }
 }
 

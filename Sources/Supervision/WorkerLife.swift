@@ -1,4 +1,5 @@
 internal import EventModel
+internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -13,6 +14,8 @@ final class WorkerLife {
     private let logger: Logger
     private weak let delegate: (any WorkerDelegate)?
     private let board: WorkerBoard
+    /// Knows the secrets of every process that this starts.
+    let redactor: Redactor
 
     private var state: WorkerState
     private var process: WorkerProcess?
@@ -37,7 +40,12 @@ final class WorkerLife {
         self.board = board
         state = WorkerState(timing: configuration.timing, required: configuration.requiredLayers)
         lines = RateLimit(perSecond: configuration.logLines)
+        redactor = Redactor(capacity: Int(configuration.window) + Self.rememberedSecrets)
+        for file in configuration.files where file.isSecret { file.descriptor.lendContents(redactor.keep) }
     }
+
+    /// So many passwords are known beyond those that can be outstanding.
+    private static let rememberedSecrets = 64
 
     // MARK: What is wanted
 
@@ -56,6 +64,7 @@ final class WorkerLife {
 
     func send(_ frames: ByteBuffer, to generation: UInt64) {
         guard generation == state.generation, state.mayComplete, let channel else { return wipe(frames) }
+        redactor.remember(secretsOf: frames)
         channel.writeAndFlush(frames).whenComplete { _ in wipe(frames) }
     }
 
@@ -91,7 +100,7 @@ final class WorkerLife {
     }
 
     func count(_ name: String, _ delta: Int64) {
-        guard metricNames.contains(name) || metricNames.count < Self.maxMetrics else {
+        guard metricNames.contains(name) || metricNames.count < Self.maxMetrics, !redactor.finds(in: name.utf8) else {
             return board.status.withLock { $0.droppedLines += 1 }
         }
         metricNames.insert(name)
@@ -175,8 +184,10 @@ final class WorkerLife {
             let (frames, broker, output) = wiring.ours
             let policy = EgressPolicy(
                 rules: configuration.egress, ownListeners: configuration.ownListeners,
-                machine: IPAddress.ofThisMachine())
-            try EgressBroker.start(on: broker, policy: policy, refusals: board.refusals, logger: logger)
+                machine: IPAddress.ofThisMachine(), ownName: Self.hostName)
+            try EgressBroker.start(
+                on: broker, policy: policy, patience: configuration.timing.connect, refusals: board.refusals,
+                redactor: redactor, logger: logger)
             let theirs = wiring.theirs
             spawner.spawn(
                 Spawner.Order(
@@ -190,6 +201,14 @@ final class WorkerLife {
                 })
         } catch {
             perform(state.spawnFailed(.now(), error.description))
+        }
+    }
+
+    /// What gethostname(2) says; it may change while the daemon runs.
+    private static var hostName: String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { name in
+            guard let start = name.baseAddress, gethostname(start, name.count) == 0 else { return "" }
+            return String(cString: start)
         }
     }
 

@@ -10,6 +10,9 @@ public struct WorkerTiming: Hashable, Sendable {
     public var pong: TimeAmount = .seconds(5)
     /// Between the end of a worker's socket and that of its process (default: 1 s).
     public var exit: TimeAmount = .seconds(1)
+    /// How long the broker waits for the connection of a socket that blocks (default: 10 s). The worker's own library
+    /// sends none.
+    public var connect: TimeAmount = .seconds(10)
     /// Before the first restart; it doubles with every further one (default: 100 ms).
     public var firstRestart: TimeAmount = .milliseconds(100)
     /// The longest wait before a restart (default: 30 s).

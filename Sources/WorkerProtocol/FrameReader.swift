@@ -6,12 +6,16 @@ public import NIOCore
 ///
 /// A worker holds a stranger's code, so nothing is taken on trust: whatever does not keep to `worker_protocol.h` is a
 /// ``FrameViolation``, after which the worker is to be killed and the reader thrown away. Words for people (the detail of
-/// a completion, log lines, reasons) are only mended (``wordsForPeople(_:)``): targets
+/// a completion, log lines, reasons) are only mended (``Redactor/words(_:atMost:)``): targets
 /// answer in all encodings, and that is nobody's crime.
 public struct FrameReader: Sendable {
     private var bytes = ByteBuffer()
+    private let redactor: Redactor
 
-    public init() {}
+    /// - Parameter redactor: knows the passwords that no words may repeat.
+    public init(redactor: Redactor) {
+        self.redactor = redactor
+    }
 
     /// Takes what was received. At most one unfinished frame (4 MiB) stays in memory if ``next()`` is called until it
     /// answers `nil`.
@@ -46,7 +50,7 @@ public struct FrameReader: Sendable {
         guard bytes.readableBytes >= headerSize + Int(length) else { return nil }
         bytes.moveReaderIndex(forwardBy: headerSize)
         guard let content = bytes.readSlice(length: Int(length)) else { return nil }
-        var payload = Payload(frame: shape.name, bytes: content)
+        var payload = Payload(frame: shape.name, redactor: redactor, bytes: content)
         let frame = try payload.read(rtw_type(rawValue: UInt32(type)), id: id)
         guard payload.bytes.readableBytes == 0 else {
             throw FrameViolation("\(shape.name) with \(payload.bytes.readableBytes) bytes after its last field")
@@ -87,6 +91,7 @@ private struct FrameShape {
 /// The payload of one frame, read field by field.
 private struct Payload {
     let frame: StaticString
+    let redactor: Redactor
     var bytes: ByteBuffer
 
     mutating func read(_ type: rtw_type, id: UInt64) throws(FrameViolation) -> WorkerFrame {
@@ -169,13 +174,7 @@ private struct Payload {
     /// Text that only people read.
     mutating func words(_ field: StaticString, atMost limit: Int) throws(FrameViolation) -> String {
         guard let value = try self.field(field) else { return "" }
-        var end = min(value.readableBytes, limit)
-        if end < value.readableBytes {
-            // Not in the middle of a character, which has at most three bytes after its first.
-            let cut = value.readableBytesView.prefix(end + 1).suffix(4)
-            end -= cut.reversed().prefix { $0 & 0xc0 == 0x80 }.count
-        }
-        return wordsForPeople(value.readableBytesView.prefix(end))
+        return redactor.words(value.readableBytesView, atMost: limit)
     }
 
     /// Bytes that name something, and so cannot be cut.

@@ -35,6 +35,27 @@ struct SealerTests {
         #expect(Sealer.keyID(of: sealed) == store.keys[0].id)
     }
 
+    @Test func `a secret is known by its mark in its context and hour, until the data key goes`() throws {
+        func mark(
+            _ text: String = "hunter2", in context: SealContext = Self.context, at moment: Timestamp = noon,
+            isNew: Bool = false
+        ) -> UInt64? {
+            Array(text.utf8).withUnsafeBytes { sealer.mark($0, in: context, at: moment, isNew: isNew) }
+        }
+        #expect(mark() == nil)
+        let first = try #require(mark(isNew: true))
+        #expect(mark() == first && mark(at: noon + 3_599_999) == first)
+        #expect(store.keys.count == 1)
+        _ = seal("hunter2")
+        #expect(store.keys.count == 1)
+        for other in [
+            mark("hunter3"), mark(in: SealContext(event: "e2", subject: Self.subject, version: Self.version)),
+            mark(at: noon + 3_600_000, isNew: true),
+        ] { #expect(other != nil && other != first) }
+        keys.forget(DataKeys.id(of: .secret, at: noon))
+        #expect(mark() == nil)
+    }
+
     @Test func `a sealed body opens again`() throws {
         let body = Array(#"{"kind":"password.updated"}"#.utf8)
         let context = SealContext(event: "e1")

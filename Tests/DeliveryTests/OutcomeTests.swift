@@ -1,3 +1,4 @@
+import Credentials
 import EventModel
 import Journal
 import Testing
@@ -78,7 +79,13 @@ struct OutcomeTests {
         #expect(try rig.ended() == ["dead": 1])
         try rig.flush()
         let letter = try #require(try rig.journal.deadLetters().first)
-        #expect(letter.reason == "refused" && letter.detail == "constraint violation")
+        #expect(letter.reason == "refused")
+        #expect(try rig.core.show(letter.id.rawValue, now: rig.now).detail == "constraint violation")
+        // … which may name a person, and so are sealed, each for its own letter.
+        #expect(!letter.detail.isEmpty && !String(decoding: letter.detail, as: UTF8.self).contains("violation"))
+        #expect(throws: SealError.notAuthentic) {
+            try rig.vault.openDetail(letter.detail, of: DeliveryKey(rawValue: letter.id.rawValue + 1))
+        }
         #expect(try rig.storedSecrets() == [sequence])
         #expect(try rig.report().unaccounted == 0)
     }

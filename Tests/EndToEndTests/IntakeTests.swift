@@ -81,7 +81,8 @@ extension `End to end` {
                 (with("version", .object([.init("sequence", .number("1"))])), "version.at", "no time"),
                 (with("changes", .array([])), "changes", "a list"),
                 (with("details", .object([.init("a", .number("1"))])), "details.a", "a number"),
-                (with("passwort", .string("posted secret")), "passwort", "an unknown member"),
+                (with("passwort", .string("posted secret")), "pass…", "an unknown member"),
+                (with("posted secret", .boolean(true)), "post…", "a password as a name"),
                 (with("credential", .string("posted secret")), "credential", "a text"),
                 (changed { $0.password = "" }, "credential.value", "an empty password"),
                 (
@@ -276,6 +277,23 @@ extension `End to end` {
             let nothing = try house.installation.post(
                 house.installation.kc.request([10, 10], type: "application/x-ndjson"))
             #expect(nothing.status == 400)
+        }
+
+        @Test func `a batch is as large as the room for it, and a larger one is told how large it may be`() async throws
+        {
+            let installation = try Installation(intake: #"listen: "127.0.0.1:0", max_pending: 3"#)
+            try await installation.start()
+            let lines = (0..<4).map { Event(.logout, of: "u\($0)").bytes }
+            func post(_ count: Int) throws -> Answer {
+                let body = Array(lines.prefix(count).joined(separator: [10]))
+                return try installation.post(installation.kc.request(body, type: "application/x-ndjson"))
+            }
+            let large = try post(4)
+            #expect(large.status == 413)
+            #expect(large.member("detail") == "a batch of at most 3 events is accepted")
+            let fits = try post(3)
+            #expect(fits.status == 202)
+            #expect(fits.json["results"]?.elements?.map { $0["status"]?.text } == ["accepted", "accepted", "accepted"])
         }
 
         @Test func `requests on one connection are answered in their order`() async throws {

@@ -59,6 +59,27 @@ extension `End to end` {
             }
         }
 
+        @Test func `a plugin that tells a password is not repeated, nor a target's words in clear`() async throws {
+            let installation = try Installation()
+            try installation.add(provider: "puppet", plugin: "Puppet", "user_types: [employee]")
+            try await installation.start(environment: ["RUNTIME_SYNC_LOG_LEVEL=info"])
+            var event = Event(password: canary)
+            event.attributes["externalId"] = ["betray"]
+            #expect(try installation.post(event).status == 202)
+            let dead = try await installation.deadLetter()
+            #expect(dead.detail == "constraint violation for u1@corp.example: [redacted]")
+            try await eventually("it has said all") { installation.log.contains("once more: [redacted]") }
+            let words = "u1@corp.example"
+            #expect(try Places(of: installation).holding(canary) == [])
+            #expect(try Places(of: installation).holding(words) == [])
+            try await installation.stop()
+            try await installation.start()
+            // The words are there for who may ask, and nowhere else.
+            #expect(try await installation.deadLetter().detail == dead.detail)
+            #expect(try Places(of: installation).holding(canary) == [])
+            #expect(try Places(of: installation).holding(words) == [])
+        }
+
         @Test func `the sealed password goes with its delivery`() async throws {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
             let installation = try Installation(directory)

@@ -75,23 +75,34 @@ struct EnvelopeReaderTests {
         (#""instance": "prod""#, #""instance": """#, "source.instance"),
         (#""instance": "prod""#, #""instance": {}"#, "source.instance"),
         (#""realm": "corp", "realmId": "b7d1", "#, "", "source.realmId"),
-        (#""clientId""#, #""client""#, "source.client"),
+        (#""realmId": "b7d1", "#, "", "source.realmId"),
+        (#""realmId": "b7d1""#, #""realmId": null"#, "source.realmId"),
+        (#""realmId": "b7d1""#, #""realmId": """#, "source.realmId"),
+        (#""clientId""#, #""client""#, "source.clie…"),
         (#""id": "9a3c", "#, "", "subject.id"),
         (#""id": "9a3c""#, #""id": null"#, "subject.id"),
         (#""enabled": true"#, #""enabled": "true""#, "subject.enabled"),
-        (#""username""#, #""password""#, "subject.password"),
+        (#""username""#, #""password""#, "subject.pass…"),
         (#"["employee"]"#, #"[1]"#, "subject.attributes.userType"),
         (#"["employee"]"#, #"{}"#, "subject.attributes.userType"),
         (#""at": "2026-11-21T22:10:00.120Z", "#, "", "version.at"),
         (#"4711"#, #""4711""#, "version.sequence"),
         (#"4711"#, #"-1"#, "version.sequence"),
         (#"4711"#, #"1.5"#, "version.sequence"),
-        (#""old": ["HR"]"#, #""older": ["HR"]"#, "changes.department.older"),
-        (#""old": ["HR"]"#, #""old": [["HR"]]"#, "changes.department.old"),
-        (#""credential_type": "password""#, #""credential_type": {"password": "p"}"#, "details.credential_type"),
+        (#""old": ["HR"]"#, #""older": ["HR"]"#, "changes.depa….olde…"),
+        (#""old": ["HR"]"#, #""old": [["HR"]]"#, "changes.depa….old"),
+        (#""credential_type": "password""#, #""credential_type": {"password": "p"}"#, "details.cred…"),
         (#""error": null"#, #""error": 5"#, "error"),
         (#""error": null"#, #""eror": null"#, "eror"),
+        (#""error": null"#, "\"e\u{7}r ☂\": null", ""),
+        (#""error": null"#, #""☂r or": null"#, "?r?o…"),
         (#""error": null"#, #""id": "x""#, "id"),
+        (#""type": "password", "value""#, #""hunter2hunter2": true, "value""#, "credential"),
+        (#""type": "password", "value""#, #""hunter2\u0061": true, "value""#, "credential"),
+        (#"["HR", "Ops"]"#, #"{"hunter2hunter2": 1}"#, "changes.depa….new"),
+        (#""externalId": ["E-1042"]"#, #""hunter2hunter2": 7"#, "subject.attributes.hunt…"),
+        (#""credential_type": "password""#, #""hunter2hunter2": 7"#, "details.hunt…"),
+        (#""department": {"#, #""hunter2hunter2": 7, "x": {"#, "changes.hunt…"),
         (#""error": null"#, #""credential": null"#, "credential"),
         (#""credential": {"#, #""cred\u0065ntial": {"#, "credential"),
         (#""type": "password", "value""#, #""type": "password", "v\u0061lue""#, "credential.value"),
@@ -128,7 +139,7 @@ struct EnvelopeReaderTests {
         let large = Self.example.replacing(#""Given""#, with: "\"\(String(repeating: "x", count: 1 << 20))\"")
         #expect(try read(large).header.id == "01J9")
         let name = String(repeating: "n", count: 1 << 16)
-        #expect(try #require(refusal(#"{"\#(name)": 1}"#)).utf8.count == 64)
+        #expect(refusal(#"{"\#(name)": 1}"#) == "nnnn…")
     }
 
     @Test func `no mutation crashes it, and what it accepts it reads again`() throws {
@@ -173,7 +184,7 @@ struct EnvelopeReaderTests {
              "source":{"instance":"prod","realm":"corp"}}
             """#
         let header = try read(text).header
-        #expect(header.subject == nil && header.realmID == "corp" && header.version == nil)
+        #expect(header.subject == nil && header.realmID == nil && header.version == nil)
     }
 }
 

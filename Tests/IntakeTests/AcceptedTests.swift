@@ -116,7 +116,7 @@ import Testing
                 #expect(try door.post(event("e1", time: time)).status == 202)
                 let reply = try door.post(event("e1", time: time, subject: "u2"))
                 #expect(reply.status == 409 && reply["field"] == "id")
-                // Only the password is another: the hash is over the whole.
+                // Only the password is another.
                 let one = event("p", kind: "password.updated", password: "one", time: time)
                 let two = event("p", kind: "password.updated", password: "two", time: time)
                 #expect(try door.post(one).status == 202)
@@ -209,7 +209,7 @@ import Testing
                 #expect(reply.fates == (1...10_000).map { "\($0) accepted" })
                 #expect(try door.stored().count == 10_000)
                 let more = try door.post((lines + [event("x")]).joined(separator: "\n"), "application/x-ndjson")
-                #expect(more.status == 400 && more["detail"] == "a batch of at most 10000 events is accepted")
+                #expect(more.status == 413 && more["detail"] == "a batch of at most 10000 events is accepted")
             }
         }
     }

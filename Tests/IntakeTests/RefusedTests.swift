@@ -21,6 +21,10 @@ import Testing
         (event("e1", kind: "password.stolen"), 400, "kind"),
         (event("e1").replacing("\"kind\":\"profile.updated\"", with: "\"kind\":7"), 400, "kind"),
         (event("e1").replacing("\"kind\":\"profile.updated\",", with: ""), 400, "kind"),
+        (event("e1").replacing("realmId", with: "realm"), 400, "source.realmId"),
+        (
+            event("e1", kind: "login.failed", subject: nil).replacing("realmId", with: "realm"), 403, "source.realmId"
+        ),
         (event("e1", subject: nil), 400, "subject.id"),
         (event("e1", subject: ""), 400, "subject.id"),
         (event("e1", extra: #","time":"yesterday""#), 400, "time"),

@@ -107,7 +107,7 @@ struct TablesTests {
             DeadLetter(
                 id: DeliveryKey(sequence: Int64(number), slot: number % 2, deliveryClass: .credential),
                 subject: Int64(number % 3), kind: .passwordUpdated, at: Timestamp(milliseconds: 1_000), attempt: 2,
-                reason: number == 6 ? "unknown" : "refused", detail: "constraint violation: \u{FC}", generation: 1)
+                reason: number == 6 ? "unknown" : "refused", detail: [0xFC, UInt8(number)], generation: 1)
         }
         try journal.commit { $0.deadLetters = letters.map { .put($0) } }
         #expect(try journal.deadLetters() == letters)
@@ -130,6 +130,33 @@ struct TablesTests {
         try journal.close()
     }
 
+    @Test func `what the first version wrote of a dead letter in clear goes, and the letter stays`() throws {
+        let letter = DeadLetter(
+            id: DeliveryKey(sequence: 1, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
+            at: Timestamp(milliseconds: 1), attempt: 2, reason: "refused", detail: [], generation: 3)
+        try journal.commit { $0.deadLetters = [.put(letter)] }
+        try journal.close()
+        let queue = try DatabaseQueue(path: "\(folder.path)/journal.sqlite")
+        try queue.write { db in
+            try db.execute(
+                sql: """
+                    DELETE FROM grdb_migrations WHERE identifier = '2';
+                    ALTER TABLE dead_letters RENAME TO newer;
+                    CREATE TABLE dead_letters(
+                        did INTEGER PRIMARY KEY, sid INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+                        attempt INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, key INTEGER NOT NULL);
+                    INSERT INTO dead_letters
+                        SELECT did, sid, kind, at, attempt, reason, 'u1@corp.example is locked', key FROM newer;
+                    DROP TABLE newer;
+                    """)
+        }
+        try queue.close()
+        let again = try Journal(folder: folder.path)
+        #expect(try again.deadLetters() == [letter])
+        try again.close()
+        #expect(!contents(of: "\(folder.path)/journal.sqlite").contains(Array("u1@corp.example".utf8)))
+    }
+
     @Test func `how far fan-out and folding went comes back, each by itself`() throws {
         #expect(try journal.progress() == (0, 0))
         try journal.commit { $0.fannedOutThrough = 9 }
@@ -149,7 +176,7 @@ struct TablesTests {
         }
         let letter = DeadLetter(
             id: rows[0].id, subject: 1, kind: .profileUpdated, at: Timestamp(milliseconds: 1), attempt: 1,
-            reason: "refused", detail: "")
+            reason: "refused", detail: [])
         try journal.commit {
             $0.deliveries = rows.map { .begin($0) }
             $0.deadLetters = [.put(letter)]
@@ -173,7 +200,7 @@ struct TablesTests {
         let delivery = DeliveryKey(sequence: 3, slot: 1_023, deliveryClass: .notification)
         let letter = DeadLetter(
             id: DeliveryKey(sequence: 5, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
-            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: "")
+            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: [])
         try journal.commit {
             $0.deliveries = [.begin(DeliveryRow(id: delivery, subject: 1, kind: .passwordUpdated))]
             $0.deadLetters = [.put(letter)]

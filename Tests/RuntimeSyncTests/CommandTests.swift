@@ -55,12 +55,51 @@ import Workbench
         #expect(try await place.run("check", "--offline").code == 1)
     }
 
+    @Test func `check and the list of plugins speak JSON too`() async throws {
+        let place = try Installation(provider: Installation.unreachable)
+        func answer(_ words: String...) async throws -> (code: Int32, json: JSONValue) {
+            let outcome = try await Program.run(words + ["--json", "--settings", place.settings])
+            return (outcome.code, try JSONValue(parsing: Array(outcome.output.dropLast().utf8)))
+        }
+        let plugins = try await answer("plugins", "list")
+        let plugin = try #require(plugins.json.elements?.first { $0["name"]?.text == "LDAPPassword" })
+        #expect(plugins.code == 0 && plugin.names == ["name", "version", "abi", "capabilities", "file"])
+        #expect(plugin["capabilities"]?.elements?.isEmpty == false)
+
+        let check = try await answer("check")
+        let provider = try #require(check.json["providers"]?.elements?.first)
+        #expect(check.code == 1 && check.json["isFine"] == .boolean(false))
+        #expect(provider["name"]?.text == "ldap" && provider["isFine"] == .boolean(false))
+        #expect(provider["detail"]?.text?.hasPrefix("retry: ") == true)
+        #expect(try await answer("check", "--offline").json["isFine"] == .boolean(true))
+
+        try place.folder.write("providers/ldap.yaml", "plugin: LDAPPassword\n")
+        let wrong = try await answer("check")
+        let issue = try #require(wrong.json["issues"]?.elements?.first { $0["key"]?.text == "user_types" })
+        #expect(wrong.code == 2 && wrong.json["isFine"] == .boolean(false) && wrong.json["providers"]?.elements == [])
+        #expect(issue["severity"]?.text == "error" && issue["line"] == .number("1"))
+        #expect(issue["file"]?.text == "\(place.path)/providers/ldap.yaml")
+    }
+
+    @Test func `warnings about the settings are told where the settings are the subject`() async throws {
+        let place = try Installation()
+        try place.folder.write(
+            "runtime-sync.yaml",
+            Folder.read(place.settings).replacing("journal.key}", with: "journal/journal.key}"))
+        #expect(try await place.run("check", "--offline").errors.contains("warning: journal.key_file"))
+        for words in [["queue", "list"], ["providers", "list"], ["plugins", "list"]] {
+            #expect(try await !Program.run(words + ["--settings", place.settings]).errors.contains("warning"))
+        }
+        let outcome = try await place.serving { _ in }
+        #expect(outcome.code == 0)
+    }
+
     @Test func `send signs an event, and its password comes by stdin`() async throws {
         let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
         let file = try place.folder.write(
             "event.json",
             #"""
-            {"id": "e1", "kind": "password.updated", "source": {"realm": "corp"}, "subject": {"id": "u1", "attributes":
+            {"id": "e1", "kind": "password.updated", "source": {}, "subject": {"id": "u1", "attributes":
              {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E-1042"]}}}
             """#)
         try await place.serving { _ in
@@ -119,13 +158,34 @@ import Workbench
         #expect(try await place.run("send", "-", "--password-stdin").code == 64)
     }
 
+    @Test func `send does not speak in clear to another machine`() async throws {
+        let place = try Installation()
+        let file = try place.folder.write("event.json", "{}")
+        for url in [
+            "http://192.0.2.1:8620", "http://sync.corp.example", "http://127.0.0.1.corp.example",
+            "http://127.0.0.1@192.0.2.1", "http://[2001:db8::1]:8620", "HTTP://192.0.2.1", "ftp://127.0.0.1",
+            "127.0.0.1",
+            "unix:relative", "http://localhost.corp.example", "http+unix://%2Ftmp", "http://0.0.0.0:8620",
+        ] {
+            let outcome = try await place.run(
+                "send", file, "--url", url, "--password-stdin", input: "s3cret canary\n")
+            #expect(outcome.code == 64, "\(url): \(outcome)")
+            #expect(outcome.errors.contains("\(url) would carry the event"), "\(url): \(outcome)")
+            #expect(!outcome.errors.contains("canary"))
+        }
+        for url in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "https://127.0.0.1:1"] {
+            let outcome = try await place.run("send", file, "--url", url)
+            #expect(outcome.code == 1 && outcome.errors.contains("no intake answers on"), "\(url): \(outcome)")
+        }
+    }
+
     @Test func `send trusts the authority it is given, and no other`() async throws {
         let authority = try CertificateAuthority()
         let server = try authority.issue("server")
         let place = try Installation(
             listen: "127.0.0.1:0", tls: "certificate: \(server.certificate), key: \(server.key)")
         let file = try place.folder.write(
-            "event.json", #"{"kind": "login.succeeded", "source": {"realm": "corp"}}"#)
+            "event.json", #"{"kind": "login.succeeded", "source": {"realmId": "corp"}}"#)
         try await place.serving { _ in
             let trusting = try await place.run("send", file, "--ca", authority.certificateFile)
             #expect(trusting.code == 0, "\(trusting.errors)")
@@ -139,7 +199,7 @@ import Workbench
     @Test func `send speaks over a Unix socket, named or not`() async throws {
         let folder = try Folder()
         let place = try Installation(listen: "unix:\(folder.path)/in.sock")
-        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {"realm": "corp"}}"#)
+        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {"realmId": "corp"}}"#)
         try await place.serving { _ in
             let outcomes = [
                 try await place.run("send", file),

@@ -1,5 +1,7 @@
 import Glibc
 import Installations
+import NIOPosix
+import TargetServers
 import Testing
 import Workbench
 
@@ -98,6 +100,26 @@ import Workbench
         }
     }
 
+    @Test func `does not make new keys for a journal whose key file is missing`() async throws {
+        let place = try Installation()
+        let file = try place.folder.write("event.json", #"{"kind": "logout", "source": {}}"#)
+        let (key, kept) = ("\(place.path)/journal.key", "\(place.path)/kept.key")
+        // With nothing sealed there is nothing to lose.
+        try await place.serving { _ in }
+        try #require(unlink(key) == 0)
+        try await place.serving { _ in
+            let sent = try await place.run("send", file)
+            #expect(sent.code == 0, "\(sent)")
+        }
+        try #require(rename(key, kept) == 0)
+        try await failsToStart(place, code: 1) {
+            "runtime-sync: error: key file \($0)/journal.key is missing, and the journal in \($0)/journal was sealed with it"
+        }
+        #expect(access(key, F_OK) != 0)
+        try #require(rename(kept, key) == 0)
+        try await place.serving { _ in }
+    }
+
     @Test func `does not start on a journal that another one has`() async throws {
         let place = try Installation()
         try await place.serving { program in
@@ -107,6 +129,56 @@ import Workbench
             // The first one goes on.
             #expect(try await place.run("providers", "list").code == 0)
         }
+    }
+
+    @Test func `names damage of its journal after an unclean end, and takes events meanwhile`() async throws {
+        let place = try Installation()
+        // Long enough to lie on pages of their own, which nobody reads at the start.
+        let filler = String(repeating: "x", count: 100_000)
+        let file = try place.folder.write(
+            "event.json", #"{"kind": "logout", "source": {}, "error": "\#(filler)"}"#)
+        try await place.serving { _ in
+            for _ in 0..<3 {
+                let sent = try await place.run("send", file)
+                #expect(sent.code == 0, "\(sent)")
+            }
+        }
+        // A clean end: nothing is checked.
+        let clean = try await place.serving { _ in }
+        #expect(!clean.errors.contains("checked"))
+
+        func crash() throws { try place.folder.write("journal/lock", "1\n") }
+        try crash()
+        let whole = try await place.serving { program in
+            _ = try await NIOThreadPool.singleton.runIfActive { try program.line(with: "journal checked, no damage") }
+        }
+        #expect(whole.code == 0)
+
+        try Self.damage("\(place.path)/journal/journal.sqlite")
+        try crash()
+        try await place.serving { program in
+            let line = try await NIOThreadPool.singleton.runIfActive { try program.line(with: "journal damaged") }
+            #expect(line.contains("critical journal: ") && line.contains("table=events"), "\(line)")
+            #expect(try await place.run("send", file).code == 0)
+        }
+    }
+
+    /// Overwrites a page in the middle of a long value: one whose first four bytes name the page that follows it (SQLite's
+    /// file format, section 1.6).
+    private static func damage(_ path: String) throws {
+        let file = open(path, O_RDWR | O_CLOEXEC)
+        try #require(file >= 0)
+        defer { close(file) }
+        let size = 4_096
+        var page = [UInt8](repeating: 0, count: size)
+        var number = 1
+        while pread(file, &page, size, off_t((number - 1) * size)) == size {
+            let next = page[..<4].reduce(0) { $0 << 8 | Int($1) }
+            if number > 1, next == number + 1 { break }
+            number += 1
+        }
+        page = [UInt8](repeating: 0xEE, count: size)
+        try #require(pwrite(file, page, size, off_t((number - 1) * size)) == size)
     }
 
     @Test func `does not start without settings that can be read`() async throws {

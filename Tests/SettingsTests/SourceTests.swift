@@ -98,6 +98,27 @@ import Testing
         #expect(fixture.lines.count == 1)
     }
 
+    @Test func `shares its unsigned users with nobody`() {
+        func source(_ name: String, _ uids: String) -> String {
+            "  - {name: \(name), instance: x, realms: [\"*\"], kinds: [\"*\"], unsigned_peer_uids: [\(uids)]}\n"
+        }
+        func lines(_ first: String, _ second: String) -> [String] {
+            Fixture(
+                daemon: "intake: {listen: \"unix:/run/i.sock\"}\n",
+                source: "sources:\n" + source("a", first) + source("b", second)
+            ).lines
+        }
+        #expect(lines("7, 8", "9") == [])
+        #expect(
+            lines("7, 8", "9, 8") == [
+                """
+                daemon.yaml:4:77: error: sources[1].unsigned_peer_uids has a user that sources[0] has too: nobody could \
+                tell whose events are whose: 8; accepts a user in one source only
+                  hint: give one of them a secret, or one source the rights of both
+                """
+            ])
+    }
+
     @Test func `posts no event that is older than ids are kept`() {
         let lines = lines(
             "\(Self.start), realms: [a], kinds: [\"*\"], secrets: [{file: secrets/keycloak}], max_event_age: 8d")

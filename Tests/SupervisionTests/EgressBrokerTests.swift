@@ -1,4 +1,5 @@
 import EventModel
+import Glibc
 import NIOCore
 import NIOPosix
 import Supervision
@@ -66,6 +67,35 @@ import Workbench
         #expect(try await stage.ask("localhost \(server.port)", id: 2, generation: 2)?.outcome == .delivered)
         try await stage.end()
         try await server.channel.close()
+    }
+
+    @Test func `the machine's own name is answered without a word in the log`() async throws {
+        var name = [CChar](repeating: 0, count: 256)
+        try #require(gethostname(&name, name.count) == 0)
+        let host = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let stage = try Stage()
+        await stage.serve()
+        #expect(try await stage.ask("\(host) 443")?.detail == "EAI_NONAME")
+        #expect(stage.worker.status.refusedEgress == 0)
+        #expect(!stage.book.lines.contains { $0.hasPrefix("warning") })
+        try await stage.end()
+    }
+
+    @Test func `a socket that blocks is connected, and waited for so long and no longer`() async throws {
+        let open = try await listener()
+        let full = try FullListener()
+        let stage = try Stage {
+            $0.egress = [
+                EgressRule(host: "127.0.0.1", port: open.port), EgressRule(host: "127.0.0.1", port: full.port),
+            ]
+            $0.timing.connect = .milliseconds(50)
+        }
+        await stage.serve()
+        #expect(try await stage.ask("!127.0.0.1 \(open.port)", id: 1) == Completion(.delivered, detail: "blocks"))
+        #expect(try await stage.ask("!127.0.0.1 \(full.port)", id: 2) == Completion(.refused, detail: "ETIMEDOUT"))
+        #expect(try await stage.ask("!127.0.0.1 \(open.port)", id: 3)?.outcome == .delivered)
+        try await stage.end()
+        try await open.channel.close()
     }
 
     private func listener() async throws -> (channel: any Channel, port: UInt16) {

@@ -54,6 +54,25 @@ import Testing
         #expect(policy.admit(answers, for: "ldap.corp.example") == addresses("203.0.113.1", "10.0.0.5"))
     }
 
+    @Test func `a listener whose port is not known yet is at every port`() {
+        var policy = EgressPolicy(
+            rules: [EgressRule(host: "hr.corp.example", port: 443)],
+            ownListeners: [EgressRule(host: "203.0.113.1", port: 0), EgressRule(host: "::", port: 0)],
+            machine: addresses("198.51.100.1"))
+        let answers = addresses("203.0.113.1", "198.51.100.1", "10.0.0.5")
+        #expect(policy.admit(answers, for: "hr.corp.example") == addresses("10.0.0.5"))
+    }
+
+    @Test func `the machine's own name is not known, and that is no offence, unless the settings have it`() {
+        let rules = [EgressRule(host: "sync-1.corp.example", port: 389)]
+        #expect(EgressPolicy(rules: rules, ownName: "Sync-2").lookup("sync-2.", port: 0) == .ownName)
+        #expect(EgressPolicy(rules: rules, ownName: "sync-2").lookup("sync-3", port: 0) == .refuse)
+        #expect(EgressPolicy(rules: rules).lookup("", port: 0) == .refuse)
+        let named = EgressPolicy(rules: rules, ownName: "sync-1.corp.example")
+        #expect(named.lookup("sync-1.corp.example", port: 389) == .ask("sync-1.corp.example"))
+        #expect(named.lookup("sync-1.corp.example", port: 22) == .refuse)
+    }
+
     @Test func `who writes the address of such a place means it`() {
         let policy = EgressPolicy(
             rules: [EgressRule(host: "203.0.113.1", port: 443), EgressRule(host: "169.254.169.254", port: 80)],

@@ -258,6 +258,40 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `a plugin that says the password is not repeated, whatever way it takes`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        var buffer = ByteBuffer()
+        try Array("c0rrect-horse".utf8).withUnsafeBytes { secret in
+            var fields = RequestFields(
+                .credential, kind: .passwordUpdated, idempotencyKey: "k", deadline: 10_000, externalID: "betray")
+            fields.secret = secret
+            try buffer.writeRequestFrame(.deliver, id: 1, fields)
+        }
+        stage.worker.send(generation: 1, buffer)
+        let testimony = await stage.witness.testimony { !$0.completed.isEmpty }
+        #expect(
+            testimony.completed.first?.completion.detail == "constraint violation for u1@corp.example: [redacted]")
+        // The last line comes after the answer, and before whatever is asked next.
+        _ = try await stage.ask(nil, id: 2)
+        let lines = stage.book.lines
+        #expect(lines.contains("warning plugin says provider=puppet text=the password is [redacted]"))
+        #expect(lines.contains("error plugin says provider=puppet text=once more: [redacted]"))
+        #expect(lines.contains { $0.contains("egress refused place=[redacted]:389") })
+        #expect(!lines.contains { $0.contains("c0rrect") || $0.contains("63307272656374") })
+        #expect(await stage.witness.testimony { _ in true }.counted.isEmpty)
+        try await stage.end()
+    }
+
+    @Test func `a provider's own secret is not repeated either`() async throws {
+        let folder = TemporaryFolder()
+        let file = Descriptor(owning: open(folder.file("token", Array("t-4711".utf8)), O_RDONLY | O_CLOEXEC))
+        let stage = try Stage { $0.files = [WorkerFile(key: "token", descriptor: file, isSecret: true)] }
+        await stage.serve()
+        #expect(try await stage.ask("file")?.detail == Redactor.mark)
+        try await stage.end()
+    }
+
     @Test func `what is said to one generation never reaches another`() async throws {
         let stage = try Stage()
         await stage.serve()

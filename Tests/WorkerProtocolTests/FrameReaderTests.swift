@@ -32,7 +32,7 @@ import WorkerProtocol
 
     @Test(arguments: lies)
     func `a frame that lies is refused, and the refusal says where`(lie: Lie) {
-        var reader = FrameReader()
+        var reader = FrameReader(redactor: Redactor(capacity: 8))
         reader.append(lie.bytes)
         let violation = #expect(throws: FrameViolation.self) { try reader.next() }
         #expect(violation?.description == lie.reason)
@@ -46,7 +46,7 @@ import WorkerProtocol
     }
 
     @Test func `a lying header is refused before its payload has come`() {
-        var reader = FrameReader()
+        var reader = FrameReader(redactor: Redactor(capacity: 8))
         reader.append(.frame(RTW_DONE, id: 1, length: Int(RTW_MAX_PAYLOAD) + 1))
         #expect(throws: FrameViolation.self) { try reader.next() }
     }
@@ -165,7 +165,7 @@ import WorkerProtocol
     private func outcome(
         of bytes: [UInt8], chunks size: () -> Int
     ) -> (frames: [WorkerFrame], violation: FrameViolation?) {
-        var reader = FrameReader()
+        var reader = FrameReader(redactor: Redactor(capacity: 8))
         var frames: [WorkerFrame] = []
         var rest = bytes[...]
         while !rest.isEmpty {

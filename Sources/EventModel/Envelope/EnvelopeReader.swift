@@ -133,11 +133,12 @@ private struct Draft {
         var isFirst = true
         while let name = try scanner.nextMember(&isFirst) {
             let name = scanner.text(name)
+            let path = "subject.attributes.\(name)"
             switch name {
-            case names.syncEnabled: facts.syncEnabled = .known(try scanner.texts("subject.attributes.\(name)"))
-            case names.userType: facts.userType = .known(try scanner.texts("subject.attributes.\(name)"))
-            case names.externalID: facts.externalID = .known(try scanner.texts("subject.attributes.\(name)"))
-            default: try scanner.passTexts { "subject.attributes.\(name)" }
+            case names.syncEnabled: facts.syncEnabled = .known(try scanner.texts(path))
+            case names.userType: facts.userType = .known(try scanner.texts(path))
+            case names.externalID: facts.externalID = .known(try scanner.texts(path))
+            default: try scanner.passTexts { "subject.attributes.\(MemberName.shown(name))" }
             }
         }
     }
@@ -162,12 +163,12 @@ private struct Draft {
     private static func readChanges(_ scanner: inout JSONScanner) throws {
         var isFirst = true
         while let name = try scanner.nextMember(&isFirst) {
-            let name = scanner.text(name)
-            try scanner.optionalObject("changes.\(name)") { scanner in
-                var members = Members("changes.\(name).")
+            let path = "changes.\(MemberName.shown(scanner.text(name)))"
+            try scanner.optionalObject(path) { scanner in
+                var members = Members("\(path).")
                 while let member = try members.next(&scanner) {
                     guard member == "old" || member == "new" else { throw members.unknown(member) }
-                    try scanner.passTexts { "changes.\(name).\(member)" }
+                    try scanner.passTexts { "\(path).\(member)" }
                 }
             }
         }
@@ -176,8 +177,7 @@ private struct Draft {
     private static func readDetails(_ scanner: inout JSONScanner) throws {
         var isFirst = true
         while let name = try scanner.nextMember(&isFirst) {
-            let name = scanner.text(name)
-            _ = try scanner.optionalText("details.\(name)")
+            _ = try scanner.optionalText("details.\(MemberName.shown(scanner.text(name)))")
         }
     }
 
@@ -209,10 +209,12 @@ private struct Draft {
         guard let time else { throw EnvelopeError("time", "missing; a date and time of RFC 3339 is accepted") }
         guard hasSource else { throw EnvelopeError("source", "missing") }
         guard let instance, !instance.isEmpty else { throw EnvelopeError("source.instance", "missing or empty") }
-        guard let realmID = realmID ?? realm, !realmID.isEmpty else {
-            throw EnvelopeError("source.realmId", "missing or empty")
-        }
+        guard realmID != "" else { throw EnvelopeError("source.realmId", "empty") }
         let subject = try subjectID.map { id throws(EnvelopeError) in
+            guard let realmID else {
+                throw EnvelopeError(
+                    "source.realmId", "missing; users are told apart by the realm's id: its name may change")
+            }
             guard !id.isEmpty, id.utf8.count <= 255 else {
                 throw EnvelopeError("subject.id", "must be 1 to 255 bytes")
             }
@@ -261,19 +263,50 @@ private struct Members {
         guard let name = try scanner.nextMember(&isFirst) else { return nil }
         let text = scanner.text(name)
         guard !name.hasEscapes else {
-            throw EnvelopeError(path + String(text.prefix(64)), "a member's name is written without escapes")
+            throw EnvelopeError(place(of: text), "a member's name is written without escapes")
         }
-        guard !seen.contains(text) else { throw EnvelopeError(path + text, "stands here twice") }
+        guard !seen.contains(text) else { throw EnvelopeError(place(of: text), "stands here twice") }
         seen.append(text)
         return text
     }
 
     func unknown(_ member: String) -> EnvelopeError {
-        // What stands in a credential may be the password, even as a name: nothing of it is repeated.
         guard path != "credential." else {
             return EnvelopeError("credential", "has an unknown member; type, value and temporary are accepted")
         }
-        return EnvelopeError(path + String(member.prefix(64)), "unknown member; envelope version 1 does not have it")
+        return EnvelopeError(place(of: member), "unknown member; envelope version 1 does not have it")
+    }
+
+    /// What stands in a credential may be the password, even as a name: nothing of an unknown one is repeated.
+    private func place(of member: String) -> String {
+        guard path == "credential.", !MemberName.isKnown(member) else { return path + MemberName.shown(member) }
+        return "credential"
+    }
+}
+
+/// The name of a member in an error. Who puts a password in a wrong place may put it where a name stands, so only names
+/// that the envelope has are repeated; of any other, as much as helps to find it.
+private enum MemberName {
+    /// So many characters of an unknown name are shown.
+    private static let shownLength = 4
+
+    private static let known: Set<String> = [
+        "specversion", "id", "kind", "time", "source", "subject", "version", "changes", "details", "error",
+        "credential",
+        "instance", "realm", "realmId", "clientId", "sessionId", "ipAddress", "type", "username", "email", "firstName",
+        "lastName", "enabled", "complete", "attributes", "at", "node", "sequence", "old", "new", "value", "temporary",
+        "jwe",
+    ]
+
+    static func isKnown(_ name: String) -> Bool {
+        known.contains(name)
+    }
+
+    /// A known name, or the beginning of another one, in printable ASCII.
+    static func shown(_ name: String) -> String {
+        if isKnown(name) { return name }
+        let start = name.unicodeScalars.prefix(shownLength).map { (0x21...0x7e).contains($0.value) ? $0 : "?" }
+        return String(String.UnicodeScalarView(start)) + (name.unicodeScalars.count > shownLength ? "…" : "")
     }
 }
 

@@ -9,8 +9,8 @@ public struct EventHeader: Hashable, Sendable {
     public var instance: String
     /// The realm's name, if the source told it; for people.
     public var realm: String?
-    /// The realm's id, or its name where the source knows no id.
-    public var realmID: String
+    /// The realm's id; `nil` only where there is no subject.
+    public var realmID: String?
     /// Whom it is about; `nil` only for notifications about nobody we know.
     public var subject: SubjectKey?
     /// What the event tells about the subject's targeting attributes.

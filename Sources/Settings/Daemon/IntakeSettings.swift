@@ -6,7 +6,8 @@ public struct IntakeSettings: Hashable, Sendable {
     public var maxBody = ByteCount.kibibytes(256)
     /// The largest body of a batch (NDJSON); default 8 MiB.
     public var maxBatchBody = ByteCount.mebibytes(8)
-    /// So many events may wait for the disk; above it the intake answers 503. Default 4,096.
+    /// So many events may wait for the disk; above it the intake answers 503. A batch has at most so many, and at most
+    /// 10,000. Default 4,096.
     public var maxPending = 4_096
     /// Off by default: plain HTTP, on this machine only.
     public var tls = TLSSettings()
@@ -27,7 +28,8 @@ public struct IntakeSettings: Hashable, Sendable {
             "The largest body of a batch (NDJSON)."),
         .key(
             "max_pending", \.maxPending, .integer(1...1_000_000),
-            "Events that may wait for the disk; above it the intake answers 503."),
+            "Events that may wait for the disk; above it the intake answers 503. A batch has at most so many (and 10,000)."
+        ),
         .section("tls", \.tls, TLSSettings.fields, "Certificate of the intake; both keys or none."),
         .key(
             "peer_uids", \.peerUIDs, .uids,

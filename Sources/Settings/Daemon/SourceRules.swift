@@ -22,6 +22,14 @@ struct SourceRules: Sendable {
                     accepts: "a name of its own")
             }
             checkSigning(source, key, &reader)
+            for (other, twin) in daemon.sources[..<index].enumerated() {
+                guard let uid = source.unsignedPeerUIDs.first(where: twin.unsignedPeerUIDs.contains) else { continue }
+                reader.refuse(
+                    key: "\(key).unsigned_peer_uids",
+                    "has a user that sources[\(other)] has too: nobody could tell whose "
+                        + "events are whose", held: "\(uid)", accepts: "a user in one source only",
+                    hint: "give one of them a secret, or one source the rights of both")
+            }
             if source.maxEventAge > daemon.journal.idWindow {
                 reader.refuse(
                     key: "\(key).max_event_age", "is longer than journal.id_window: old events could be repeated",

@@ -18,6 +18,7 @@ struct Check: AsyncParsableCommand {
 
     @OptionGroup var options: SettingsOption
     @Flag(help: "Check the files only; start no plugin.") var offline = false
+    @Flag(name: .long, help: "Print JSON; what is wrong is told on stderr all the same.") var json = false
 
     func run() async throws {
         let loaded = options.loader.load(file: options.path)
@@ -26,19 +27,33 @@ struct Check: AsyncParsableCommand {
         options.report(loaded.issues + assembly.issues)
         for problem in secretProblems { printError(problem) }
         for (provider, reason) in assembly.unusable { printError("provider \(provider): error: \(reason)") }
-        guard loaded.isUsable, !assembly.hasErrors, secretProblems.isEmpty else { throw ExitCode.settings }
-        print("settings: \(options.path): fine")
-        if !loaded.daemon.isEnabled { print("settings: enabled is false: events are accepted, and skipped") }
+        var report = CheckReport(settings: options.path)
+        report.issues = (loaded.issues + assembly.issues).map { .init($0) }
+        report.issues += secretProblems.map { .init(severity: "error", problem: $0) }
+        guard loaded.isUsable, !assembly.hasErrors, secretProblems.isEmpty else {
+            if json { try printJSON(report) }
+            throw ExitCode.settings
+        }
+        say("settings: \(options.path): fine")
+        if !loaded.daemon.isEnabled { say("settings: enabled is false: events are accepted, and skipped") }
 
-        var isFine = assembly.unusable.isEmpty
+        report.providers = assembly.unusable.map { .init(name: $0.provider, isFine: false, detail: $0.reason) }
         LineLogHandler.bootstrap(LogSettings.quiet)
         let spawner = offline ? nil : try Spawner()
         for provider in assembly.assembled {
             let (isGood, words) = await check(provider, loaded.daemon, spawner)
-            isFine = isFine && isGood
-            print("provider \(provider.settings.provider.name): \(words)")
+            let name = provider.settings.provider.name
+            report.providers.append(.init(name: name, isFine: isGood, detail: words))
+            say("provider \(name): \(words)")
         }
-        if !isFine { throw ExitCode.failure }
+        report.isFine = report.providers.allSatisfy(\.isFine)
+        if json { try printJSON(report) }
+        if !report.isFine { throw ExitCode.failure }
+    }
+
+    /// For people.
+    private func say(_ text: String) {
+        if !json { print(text) }
     }
 
     /// What only the signature's own code can tell of a source's secrets; whether they can be read, the settings have
@@ -62,7 +77,7 @@ struct Check: AsyncParsableCommand {
         guard let spawner else { return (true, "settings fine; not asked") }
         do {
             let result = await ChannelCheck.run(
-                try provider.configuration(daemon: daemon, ownListeners: []), spawner: spawner,
+                try provider.configuration(daemon: daemon), spawner: spawner,
                 deadline: settings.deadline, canCheck: provider.settings.manifest.capabilities.contains(.check))
             let mode = settings.mode == .observe ? " (it only observes: nothing is sent to it)" : ""
             return (result.isFine, "\(result)\(mode)")

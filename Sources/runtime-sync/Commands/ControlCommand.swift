@@ -29,6 +29,11 @@ struct ControlOptions: ParsableArguments {
     }
 }
 
+/// Prints a value as one line of JSON.
+func printJSON(_ value: some Encodable) throws {
+    print(String(decoding: try ControlRoutes.json(value), as: UTF8.self))
+}
+
 /// Rows of text under headings, in columns as wide as they need to be.
 struct Table {
     var headings: [String]

@@ -14,27 +14,43 @@ struct Plugins: AsyncParsableCommand {
             discussion: "`providers list` tells how the workers of a running daemon are sandboxed.")
 
         @OptionGroup var options: SettingsOption
+        @Flag(name: .long, help: "Print JSON.") var json = false
+
+        /// One plugin, as `--json` tells it.
+        private struct Entry: Encodable {
+            var name: String
+            var version: String
+            var abi: String
+            var capabilities: [String]
+            var file: String
+        }
 
         func run() async throws {
             let loaded = try options.load()
             let (plugins, issues) = PluginFolder.scan(loaded.daemon.plugins.searched)
             for issue in issues { printError("\(issue)") }
-            var rows: [[String]] = []
+            var entries: [Entry] = []
             for plugin in plugins {
                 do {
                     let manifest = try PluginManifest(parsing: plugin.manifest)
-                    rows.append([
-                        manifest.name, manifest.version, manifest.abi,
-                        manifest.capabilities.map(\.rawValue).sorted().joined(separator: " "), plugin.path,
-                    ])
+                    entries.append(
+                        Entry(
+                            name: manifest.name, version: manifest.version, abi: manifest.abi,
+                            capabilities: manifest.capabilities.map(\.rawValue).sorted(), file: plugin.path))
                 } catch {
                     printError("\(plugin.path): \(error)")
                 }
             }
-            Table(
-                headings: ["PLUGIN", "VERSION", "ABI", "CAPABILITIES", "FILE"], rows: rows,
-                whenEmpty: "no plugin in \(loaded.daemon.plugins.searched.joined(separator: ", "))"
-            ).print()
+            if json {
+                try printJSON(entries)
+            } else {
+                Table(
+                    headings: ["PLUGIN", "VERSION", "ABI", "CAPABILITIES", "FILE"],
+                    rows: entries.map {
+                        [$0.name, $0.version, $0.abi, $0.capabilities.joined(separator: " "), $0.file]
+                    }, whenEmpty: "no plugin in \(loaded.daemon.plugins.searched.joined(separator: ", "))"
+                ).print()
+            }
             if !issues.isEmpty { throw ExitCode.failure }
         }
     }

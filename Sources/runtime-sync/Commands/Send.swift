@@ -16,7 +16,7 @@ struct Send: AsyncParsableCommand {
         abstract: "Sign an event with a source's secret and post it to the intake.",
         discussion: """
             The event is a JSON envelope (version 1) in FILE, or on stdin with `-`; specversion, id, time and \
-            source.instance are filled in where they are missing. Never put a password on a command line: \
+            source.instance are filled in where they are missing, and source.realmId if the source has one realm only. Never put a password on a command line: \
             `--password-stdin` reads one from stdin and makes it the event's credential.
             """)
 
@@ -24,8 +24,8 @@ struct Send: AsyncParsableCommand {
     @Option(help: "Whose name to sign in: a source of the settings; default: the first.") var source: String?
     @Option(
         help: """
-            Where the intake is, such as http://127.0.0.1:8620, https://sync.corp.example or unix:/run/intake.sock; \
-            default: the address in the settings.
+            Where the intake is: https://sync.corp.example, unix:/run/intake.sock or, on this machine only, \
+            http://127.0.0.1:8620; default: the address in the settings.
             """)
     var url: String?
     @Option(help: "PEM file of the authority to trust for https; default: those that the system trusts.")
@@ -35,6 +35,13 @@ struct Send: AsyncParsableCommand {
 
     func validate() throws {
         if passwordStdin, file == "-" { throw ValidationError("stdin cannot be both the event and the password") }
+        if let url, !Self.isSafe(url) {
+            throw ValidationError(
+                """
+                \(url) would carry the event, and a password in it, in clear over the network; accepted: \
+                https://HOST, unix:/PATH, or http:// to 127.0.0.1, [::1] or localhost
+                """)
+        }
     }
 
     func run() async throws {
@@ -46,7 +53,7 @@ struct Send: AsyncParsableCommand {
         guard let secret = source.secrets.first else {
             throw StartFailure("source \(source.name) has no secret to sign with")
         }
-        let envelope = try Envelope(parsing: try Self.read(file), from: file, instance: source.instance)
+        let envelope = try Envelope(parsing: try Self.read(file), from: file, source: source)
         var body = envelope.bytes
         defer { body.withUnsafeMutableBytes { $0.wipe() } }
         if passwordStdin { try Self.addPassword(to: &body) }
@@ -109,6 +116,21 @@ struct Send: AsyncParsableCommand {
         }
     }
 
+    /// Whether nobody on the way to this place can read along.
+    private static func isSafe(_ text: String) -> Bool {
+        if text.hasPrefix("unix:/") { return true }
+        // A user name would hide the host from who reads the URL.
+        guard let url = URL(string: text), let host = url.host(), !host.isEmpty, url.user() == nil else { return false }
+        switch url.scheme {
+        case "https": return true
+        case "http":
+            // What ListenAddress takes for local is an address or localhost, never another name.
+            let address = host.contains(":") && !host.hasPrefix("[") ? "[\(host)]" : host
+            return ListenAddress("\(address):0")?.isLocal ?? false
+        default: return false
+        }
+    }
+
     private static func url(unix path: Substring) -> String {
         "http+unix://\(ControlClient.encoded(String(path)))/v1/events"
     }
@@ -158,7 +180,7 @@ struct Send: AsyncParsableCommand {
         let id: String
         let bytes: [UInt8]
 
-        init(parsing text: [UInt8], from file: String, instance: String) throws {
+        init(parsing text: [UInt8], from file: String, source settings: SourceSettings) throws {
             let value: JSONValue
             do {
                 value = try JSONValue(parsing: text)
@@ -173,9 +195,14 @@ struct Send: AsyncParsableCommand {
             fill("id", "send-\(String(UInt64.random(in: .min ... .max), radix: 36))")
             fill("time", "\(Daemon.now())")
             if let index = members.firstIndex(where: { $0.name == "source" }),
-                case .object(var source) = members[index].value, !source.contains(where: { $0.name == "instance" })
+                case .object(var source) = members[index].value
             {
-                source.append(.init("instance", .string(instance)))
+                func fill(_ name: String, _ text: String?) {
+                    guard let text, !source.contains(where: { $0.name == name }) else { return }
+                    source.append(.init(name, .string(text)))
+                }
+                fill("instance", settings.instance)
+                if case .only(let realms) = settings.realms, realms.count == 1 { fill("realmId", realms.first) }
                 members[index].value = .object(source)
             }
             let complete = JSONValue.object(members)

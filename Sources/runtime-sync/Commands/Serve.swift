@@ -9,7 +9,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: SettingsOption
 
     func run() async throws {
-        let loaded = try options.load()
+        let loaded = try options.load(tellsWarnings: true)
         LineLogHandler.bootstrap(loaded.daemon.log)
         try await Daemon(loaded, loader: options.loader).run()
     }

@@ -19,9 +19,11 @@ struct SettingsOption: ParsableArguments {
     }
 
     /// Reads the settings; tells everything that is wrong, and ends the command if it is too much.
-    func load() throws -> LoadedSettings {
+    ///
+    /// - Parameter tellsWarnings: whether warnings are told too: for commands that are about the settings.
+    func load(tellsWarnings: Bool = false) throws -> LoadedSettings {
         let loaded = loader.load(file: path)
-        report(loaded.issues)
+        report(loaded.issues.filter { tellsWarnings || $0.severity == .error })
         guard loaded.isUsable else { throw ExitCode.settings }
         return loaded
     }

@@ -41,8 +41,8 @@ struct Daemon {
             printError("runtime-sync: fatal: \(reason)")
             _exit(1)
         }
-        let ring = try KeyRing.open(path: settings.journal.keyFile, now: Self.now())
         let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
+        let ring = try keyRing(of: journal)
         let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
         let dispatcher = Dispatcher(clock: Self.clocks, fatal: fatal)
@@ -60,6 +60,8 @@ struct Daemon {
         let listening: @Sendable (any Channel) async -> Void = { channel in
             address.set(channel.localAddress)
             Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
+            // Not before: the disk belongs to the start until the door is open.
+            if !journal.wasClosedInOrder { MediaCheck.start(journal, logger: Logger(label: "journal")) }
         }
         let intake = try IntakeServer(
             settings.intake.listener, sources: settings.sources.map { try $0.intakeSource() },
@@ -88,6 +90,22 @@ struct Daemon {
         logger.notice("stopped")
     }
 
+    /// The ring that the journal was sealed with; a new one only if nothing was sealed yet.
+    private func keyRing(of journal: Journal) throws -> KeyRing {
+        let path = settings.journal.keyFile
+        if let ring = try KeyRing.existing(path: path) { return ring }
+        guard try journal.dataKeys().isEmpty else {
+            try journal.close()
+            throw StartFailure(
+                """
+                key file \(path) is missing, and the journal in \(settings.journal.folder) was sealed with it; put it back \
+                from its backup. Without it nothing in the journal can be read: who gives that up moves the journal's \
+                folder away and starts anew
+                """)
+        }
+        return try KeyRing.open(path: path, now: Self.now())
+    }
+
     private func startWorkers(
         _ assembly: ProviderAssembly, slots: [Int], dispatcher: Dispatcher, loop: any EventLoop
     ) throws -> [ProviderHost] {
@@ -97,8 +115,7 @@ struct Daemon {
         where provider.settings.provider.isEnabled && provider.settings.provider.mode == .active && settings.isEnabled {
             let configuration: WorkerConfiguration
             do {
-                configuration = try provider.configuration(
-                    daemon: settings, ownListeners: settings.intake.listen.egressRules)
+                configuration = try provider.configuration(daemon: settings)
             } catch {
                 // One provider's file is no reason to take no events: its deliveries wait.
                 let name = provider.settings.provider.name

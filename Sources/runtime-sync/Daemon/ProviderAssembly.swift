@@ -72,15 +72,15 @@ extension AssembledProvider {
     /// What its worker is started with.
     ///
     /// - Throws: if a file or secret of its settings cannot be read.
-    func configuration(daemon: DaemonSettings, ownListeners: [EgressRule]) throws -> WorkerConfiguration {
+    func configuration(daemon: DaemonSettings) throws -> WorkerConfiguration {
         let provider = settings.provider
         var configuration = WorkerConfiguration(
             provider: provider.name, plugin: plugin, settings: settings.settingsJSON)
         configuration.files = try settings.files.map { file in
-            WorkerFile(key: file.key, descriptor: try file.sealed())
+            WorkerFile(key: file.key, descriptor: try file.sealed(), isSecret: file.isSecret)
         }
         configuration.egress = settings.egress.map { EgressRule(host: $0.host, port: $0.port) }
-        configuration.ownListeners = ownListeners
+        configuration.ownListeners = daemon.intake.listen.egressRules
         // A request that timed out holds its slot in the worker until it ends after all; a check needs one as well.
         configuration.window = UInt32(provider.inFlight) + 16
         configuration.dataBytes = UInt64(provider.limits.memory.bytes)
@@ -109,6 +109,12 @@ extension Settings.AttributeMapping {
 }
 
 extension ProviderFile {
+    /// Whether its key is of the format `secret`.
+    fileprivate var isSecret: Bool {
+        guard case .secret = source else { return false }
+        return true
+    }
+
     /// A copy in memory that nobody can change, for the worker.
     fileprivate func sealed() throws -> Descriptor {
         switch source {

@@ -20,6 +20,8 @@ extension IntakeSettings {
         var limits = IntakeLimits()
         limits.bodyBytes = maxBody.bytes
         limits.batchBytes = maxBatchBody.bytes
+        // One that is larger than the room could never be taken whole, however often it came.
+        limits.batchLines = min(limits.batchLines, maxPending)
         limits.receivingBytes = max(limits.receivingBytes, 2 * maxBatchBody.bytes)
         return limits
     }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "runtime_sync.h"
+#include "worker_protocol.h"
 
 RTS_MANIFEST({"name": "Puppet", "version": "1.0.0", "abi": "1.0", "capabilities": ["credential", "check"]})
 
@@ -94,10 +95,58 @@ static void *connect_somewhere(void *argument) {
     return NULL;
 }
 
+/* "!ADDRESS PORT": past the worker's own connect, a socket that blocks is sent to the broker. */
+static void connect_blocking(uint64_t id, const char *order) {
+    char address[64];
+    unsigned port;
+    if (sscanf(order, "!%63s %u", address, &port) != 2) abort();
+    struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, address, &target.sin_addr);
+    rtw_broker_request request = {.op = RTW_CONNECT, .id = 4711, .address_size = sizeof target};
+    memcpy(request.address, &target, sizeof target);
+    int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof fd)];
+    } control = {.bytes = {0}};
+    struct iovec part = {.iov_base = &request, .iov_len = sizeof request};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+    rtw_broker_answer reply;
+    if (sendmsg(RTW_FD_BROKER, &message, 0) < 0 || recv(RTW_FD_BROKER, &reply, sizeof reply, 0) != sizeof reply) abort();
+    const char *flags = fcntl(fd, F_GETFL) & O_NONBLOCK ? "does not block" : "blocks";
+    answer(id, reply.error == 0 ? RTS_DELIVERED : RTS_REFUSED, reply.error == 0 ? flags : strerrorname_np(reply.error));
+    close(fd);
+}
+
 static void start_thread(void *(*function)(void *), void *argument) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, function, argument) != 0) abort();
     pthread_detach(thread);
+}
+
+/* Says the password wherever words can be said: in the log, as a name to look up, as a counter, in its answer, and in the
+ * log again, in hexadecimal, when it has nothing to do with it any more. */
+static void betray(const rts_delivery *delivery) {
+    char text[256], said[512], hexadecimal[513] = "";
+    snprintf(text, sizeof text, "%.*s", (int)delivery->secret.size, (const char *)delivery->secret.data);
+    for (size_t index = 0; index < delivery->secret.size && index < 256; index++) {
+        snprintf(hexadecimal + 2 * index, 3, "%02x", delivery->secret.data[index]);
+    }
+    snprintf(said, sizeof said, "the password is %s", text);
+    host->log(host->context, RTS_LOG_WARNING, bytes_of(said));
+    host->metric(host->context, bytes_of(hexadecimal), 1);
+    struct addrinfo *list;
+    if (getaddrinfo(text, "389", NULL, &list) == 0) freeaddrinfo(list);
+    snprintf(said, sizeof said, "constraint violation for u1@corp.example: %s", text);
+    answer(delivery->id, RTS_REFUSED, said);
+    snprintf(said, sizeof said, "once more: %s", hexadecimal);
+    host->log(host->context, RTS_LOG_ERROR, bytes_of(said));
 }
 
 static const char *start(const rts_start *request, void **state) {
@@ -144,10 +193,16 @@ static void deliver(void *state, const rts_delivery *delivery) {
         for (int line = 0; line < 1000; line++) host->log(host->context, RTS_LOG_INFO, bytes_of("so it goes"));
         host->metric(host->context, bytes_of("lines_total"), 1000);
         answer(delivery->id, RTS_DELIVERED, "");
+    } else if (is(order, "betray")) {
+        betray(delivery);
     } else if (is(order, "file")) {
         char text[64] = "";
         if (pread(file, text, sizeof text - 1, 0) < 0) abort();
         answer(delivery->id, RTS_DELIVERED, text);
+    } else if (order.size > 0 && order.data[0] == '!') {
+        char line[128];
+        snprintf(line, sizeof line, "%.*s", (int)order.size, (const char *)order.data);
+        connect_blocking(delivery->id, line);
     } else if (is(order, "binary account")) {
         rts_completion completion = {.size = sizeof completion, .outcome = RTS_DELIVERED};
         completion.account = (rts_bytes){(const uint8_t *)"\xff\xfe", 2};
