@@ -252,7 +252,7 @@ struct TablesTests {
         try journal.close()
         let letter = DeadLetter(
             id: DeliveryKey(sequence: 1, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
-            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: "")
+            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: [])
         var limits = JournalLimits()
         limits.events = 10_002
         for round in 0..<2 {

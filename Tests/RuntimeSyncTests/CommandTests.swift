@@ -56,7 +56,7 @@ import Workbench
     }
 
     @Test func `check and the list of plugins speak JSON too`() async throws {
-        let place = try Installation(provider: Installation.unreachable)
+        let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
         func answer(_ words: String...) async throws -> (code: Int32, json: JSONValue) {
             let outcome = try await Program.run(words + ["--json", "--settings", place.settings])
             return (outcome.code, try JSONValue(parsing: Array(outcome.output.dropLast().utf8)))

@@ -1,6 +1,5 @@
 import Glibc
 import Installations
-import NIOPosix
 import TargetServers
 import Testing
 import Workbench
@@ -149,15 +148,17 @@ import Workbench
 
         func crash() throws { try place.folder.write("journal/lock", "1\n") }
         try crash()
-        let whole = try await place.serving { program in
-            _ = try await NIOThreadPool.singleton.runIfActive { try program.line(with: "journal checked, no damage") }
+        let whole = try await place.serving { _ in
+            try await eventually("the journal is checked") { place.log.contains("journal checked, no damage") }
         }
         #expect(whole.code == 0)
 
         try Self.damage("\(place.path)/journal/journal.sqlite")
         try crash()
-        try await place.serving { program in
-            let line = try await NIOThreadPool.singleton.runIfActive { try program.line(with: "journal damaged") }
+        try await place.serving { _ in
+            let line = try await eventually("damage is named") {
+                place.log.split(separator: "\n").first { $0.contains("journal damaged") }
+            }
             #expect(line.contains("critical journal: ") && line.contains("table=events"), "\(line)")
             #expect(try await place.run("send", file).code == 0)
         }
