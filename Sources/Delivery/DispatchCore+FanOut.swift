@@ -10,10 +10,14 @@ extension DispatchCore {
             guard let header = event.record.context as? EventHeader else {
                 preconditionFailure("the intake gives every event's header along")
             }
-            hot.insert(event, header: header)
+            let record = event.record
+            hot.insert(
+                HotEvents.Event(id: record.id, header: header, body: record.body, secret: record.secret),
+                sequence: event.sequence)
             try fanOut(
-                header, sequence: event.sequence, received: event.record.received,
-                hasStoredSecret: event.record.secret != nil, now: now)
+                header, sequence: event.sequence, received: record.received, hasStoredSecret: record.secret != nil,
+                now: now)
+            hot.removeUnused(event.sequence)
         }
     }
 
@@ -96,6 +100,7 @@ extension DispatchCore {
 
     private func queue(_ key: DeliveryKey, kind: EventKind, subject: Int64, provider index: Int, now: Timestamp) {
         changes.deliveries.append(.begin(DeliveryRow(id: key, subject: subject, kind: kind)))
+        hot.retain(key.sequence)
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
         let ended = providers[index].lanes.enqueue(key, subject: subject, kind: kind, now: now)
         if let ended { end(ended, as: "superseded") }

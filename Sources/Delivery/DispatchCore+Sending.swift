@@ -17,13 +17,14 @@ extension DispatchCore {
         guard let port = providers[index].port, !providers[index].isPaused else { return }
         var frames = ByteBuffer()
         if providers[index].gate.look(now: now) { startCheck(index, frames: &frames, now: now) }
-        while providers[index].inFlight.count < providers[index].gate.limit(providers[index].route.window),
-            let ticket = providers[index].lanes.next()
-        {
-            do {
-                try send(ticket, provider: index, frames: &frames, now: now)
-            } catch {
-                unreadable(ticket, error, provider: index, now: now)
+        let window = DeliveryWindow(size: providers[index].gate.limit(providers[index].route.window))
+        if window.isOpen(inFlight: providers[index].inFlight.count) {
+            while providers[index].inFlight.count < window.size, let ticket = providers[index].lanes.next() {
+                do {
+                    try send(ticket, provider: index, frames: &frames, now: now)
+                } catch {
+                    unreadable(ticket, error, provider: index, now: now)
+                }
             }
         }
         if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }

@@ -18,7 +18,7 @@ final class DispatchCore {
     var providers: [Provider] = []
     var subjects: SubjectTable
     var bindings: BindingTable
-    /// Events whose deliveries are likely to be sent soon, so that they need not be read back.
+    /// Events whose deliveries have not ended, so that they need not be read back.
     var hot = HotEvents()
     /// How many deliveries and dead letters still need an event's secret.
     var secretUses: [Int64: Int] = [:]
@@ -216,6 +216,7 @@ final class DispatchCore {
         manualRetries[key] = nil
         lastWords[key] = nil
         if key.deliveryClass == .credential, !keepsSecret { releaseSecret(of: key.sequence) }
+        hot.release(key.sequence)
     }
 
     func releaseSecret(of sequence: Int64) {

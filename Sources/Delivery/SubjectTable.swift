@@ -76,12 +76,10 @@ struct SubjectTable {
     mutating func update<Result>(
         _ number: Int64, now: Timestamp, _ change: (inout SubjectState) -> Result
     ) throws -> Result? {
-        guard var state = try state(number, now: now) else { return nil }
-        let result = change(&state)
-        entries[number]?.state = state
-        entries[number]?.used = now
+        guard try state(number, now: now) != nil, let place = entries.index(forKey: number) else { return nil }
         dirty.insert(number)
-        return result
+        // In place: a copy would take the state's tables with it.
+        return change(&entries.values[place].state)
     }
 
     /// Hands over the states that changed since the last time.

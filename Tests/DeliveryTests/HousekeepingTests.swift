@@ -27,6 +27,21 @@ struct HousekeepingTests {
         for slot in 0...1 { #expect(try rig.report(slot).unaccounted == 0) }
     }
 
+    @Test func `an event stays in memory as long as deliveries wait for it, and no longer`() throws {
+        let rig = try Rig([.test(0), .test(1)])
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        #expect(rig.core.hot.count == 1)
+        try rig.answer(.delivered, slot: 0)
+        #expect(rig.core.hot.count == 1)
+        try rig.answer(.retry, slot: 1)
+        #expect(rig.core.hot.count == 1)
+        try rig.advance(600_000)
+        try rig.answer(.delivered, slot: 1)
+        #expect(rig.core.hot.count == 0)
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", syncEnabled: "false"))
+        #expect(rig.core.hot.count == 0)
+    }
+
     @Test func `what waited too long is given up while the gate is shut`() throws {
         let rig = try Rig([.test(giveUpAfter: 60_000)])
         try rig.post(TestEvent(id: "e1", password: "p"))
