@@ -77,14 +77,14 @@ extension Journal {
     /// A search that begins at a number and passes those that are needed; so many of them may lie between that it ends
     /// before it has found what was asked for, and goes on at ``RetirableEvents/next``.
     ///
-    /// Every step is a look at the left edge of an index, however long the runs are.
+    /// Every step is three looks at the left edge of an index, however long the runs are; at most a thousand steps.
     public func retirableEvents(
         before moment: Timestamp, through last: Int64, from first: Int64 = 0, atMost: Int
     ) throws(JournalError) -> RetirableEvents {
         var found = RetirableEvents(next: first)
         guard let old = try lastEvent(receivedBefore: moment) else { return RetirableEvents() }
         let end = min(last, old)
-        for _ in 0..<atMost {
+        for _ in 0..<min(atMost, 1_000) {
             guard let event = try firstNumber(Self.nextEvent, found.next), event <= end else {
                 found.next = nil
                 return found

@@ -127,7 +127,7 @@ private final class Schedule {
         case 5..<8:
             event.kind = .profileUpdated
             event.email = event.id
-        case 8: event.kind = .userRenamed
+        case 8: event.kind = [.userRenamed, .userDisabled, .userCreated].randomElement(using: &random) ?? .userRenamed
         default: event.kind = .logout
         }
         sequences[event.id] = sequence

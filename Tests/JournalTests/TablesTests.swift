@@ -257,8 +257,10 @@ struct TablesTests {
         limits.events = 10_002
         for round in 0..<2 {
             let journal = try Journal(folder: folder.path, limits: limits)
-            journal.start(Listener())
-            try journal.submit((0...10_000).map { .sample("\(round)-\($0)") }, group: nil, token: 0)
+            let listener = Listener()
+            journal.start(listener)
+            try journal.submit((0...10_000).map { .sample("\(round)-\($0)") }, group: listener, token: 0)
+            try listener.heard.wait { !$0.results.isEmpty }
             try journal.commit { if round == 0 { $0.deadLetters = [.put(letter)] } }
             var next: Int64? = 0
             var portions = 0
