@@ -66,13 +66,16 @@ struct Daemon {
             limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
             ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
             logger: Logger(label: "intake"), onListening: listening)
+        let (opening, isOpen) = AsyncStream.makeStream(of: Never.self)
         let control = try ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
-            logger: Logger(label: "control"))
+            logger: Logger(label: "control"), onListening: { isOpen.finish() })
+        // No event is taken before operators can be answered; and when one door fails, the other is closed in order.
+        let doors: [any Service] = [control, FollowingService(intake, after: opening)]
         let services = ServiceGroup(
             configuration: .init(
-                services: [.init(service: intake), .init(service: control)],
+                services: doors.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         var failure: (any Error)?
         do {
