@@ -56,33 +56,36 @@ extension DispatchCore {
     func retry(_ id: Int64, now: Timestamp) throws {
         let key = DeliveryKey(rawValue: id)
         guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
-        if let letter = try letter(key) {
-            if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
-                throw CommandError.needsNewPassword(id)
-            }
-            if key.deliveryClass.isState, let state = try subjects.state(letter.subject, now: now),
-                state.newest(key.deliveryClass)?.receipt != key.sequence
-            {
-                throw CommandError.outdated(id)
-            }
-            // The delivery takes over the letter's use of the secret.
-            deadSecrets[letter.subject]?[key] = nil
-            if deadSecrets[letter.subject]?.isEmpty == true { deadSecrets[letter.subject] = nil }
-            remove(letter)
-            manualRetries[key] = letter.generation + 1
-            changes.deliveries.append(
-                .begin(
-                    DeliveryRow(
-                        id: key, subject: letter.subject, kind: letter.kind, state: letter.generation + 1)))
-            let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, now: now)
-            if let ended { end(ended, as: "superseded") }
-            return
-        }
+        if let letter = try letter(key) { return try retry(letter, provider: index, due: now, now: now) }
         guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
         if providers[index].lanes.look(key, subject: row.subject)?.isInFlight == true {
             throw CommandError.inFlight(id)
         }
         _ = providers[index].lanes.hurry(key, subject: row.subject, now: now)
+    }
+
+    /// Tries a dead letter again, when its time has come.
+    func retry(_ letter: DeadLetter, provider index: Int, due: Timestamp, now: Timestamp) throws {
+        let key = letter.id
+        if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
+            throw CommandError.needsNewPassword(key.rawValue)
+        }
+        if key.deliveryClass.isState, let state = try subjects.state(letter.subject, now: now),
+            state.newest(key.deliveryClass)?.receipt != key.sequence
+        {
+            throw CommandError.outdated(key.rawValue)
+        }
+        // The delivery takes over the letter's use of the secret.
+        deadSecrets[letter.subject]?[key] = nil
+        if deadSecrets[letter.subject]?.isEmpty == true { deadSecrets[letter.subject] = nil }
+        remove(letter)
+        manualRetries[key] = letter.generation + 1
+        changes.deliveries.append(
+            .begin(
+                DeliveryRow(
+                    id: key, subject: letter.subject, kind: letter.kind, due: due, state: letter.generation + 1)))
+        let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, due: due, now: now)
+        if let ended { end(ended, as: "superseded") }
     }
 
     /// Gives a waiting delivery or a dead letter up.
@@ -184,25 +187,5 @@ extension DispatchCore {
     private func user(_ subject: Int64, now: Timestamp) throws -> String {
         guard subject != 0 else { return "" }
         return try subjects.state(subject, now: now)?.key.userID ?? ""
-    }
-}
-
-/// What the journal says of the queue at a moment.
-struct QueuePage: Sendable {
-    /// At most so many deliveries and so many dead letters are looked at together.
-    static let largest = 500
-
-    var waiting: [DeliveryRow]
-    var dead: [DeadLetter]
-}
-
-extension Journal {
-    /// Deliveries and dead letters, the oldest first; reads as long as it takes to find them.
-    func queuePage(slot: Int?, limit: Int) throws(JournalError) -> QueuePage {
-        var filter = DeadLetterFilter()
-        filter.slot = slot
-        filter.limit = max(0, min(limit, QueuePage.largest))
-        return QueuePage(
-            waiting: try deliveries(slot: slot, limit: filter.limit), dead: try deadLetters(filter))
     }
 }

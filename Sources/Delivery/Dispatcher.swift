@@ -11,7 +11,7 @@ internal import Synchronization
 public final class Dispatcher: CommitObserver, Sendable {
     private let inbox = DispatchInbox()
     /// The journal, once started.
-    private let started = Mutex<Journal?>(nil)
+    let started = Mutex<Journal?>(nil)
     private let clock: @Sendable () -> Timestamp
     private let fatal: @Sendable (String) -> Void
 
@@ -84,17 +84,6 @@ public final class Dispatcher: CommitObserver, Sendable {
         try await ask { core, _ in core.report() }
     }
 
-    /// Waiting deliveries and dead letters, the oldest first, at most `limit` and at most 500 of each. The search for them
-    /// runs on the caller's thread, for it may have to pass a million others.
-    ///
-    /// - Parameter provider: only this one's; `nil` for all.
-    public func queue(limit: Int, provider: String?) async throws -> [DeliveryReport] {
-        guard let journal = started.withLock(\.self) else { return [] }
-        let slot = try await ask { core, _ in try core.slot(of: provider) }
-        let page = try journal.queuePage(slot: slot, limit: limit)
-        return try await ask { try $0.describe(page, now: $1) }
-    }
-
     public func show(_ delivery: Int64) async throws -> DeliveryReport {
         try await ask { try $0.show(delivery, now: $1) }
     }
@@ -122,7 +111,7 @@ public final class Dispatcher: CommitObserver, Sendable {
         }
     }
 
-    private func ask<Answer: Sendable>(
+    func ask<Answer: Sendable>(
         _ question: @escaping @Sendable (DispatchCore, Timestamp) throws -> Answer
     ) async throws -> Answer {
         try await withCheckedThrowingContinuation { continuation in

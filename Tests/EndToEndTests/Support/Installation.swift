@@ -227,6 +227,11 @@ final class Installation: Sendable {
 
     /// Runs `runtime-sync` with the settings.
     func tool(_ words: String..., input: String = "") async throws -> Result {
+        try await tool(words, input: input)
+    }
+
+    /// Runs `runtime-sync` with the settings.
+    func tool(_ words: [String], input: String = "") async throws -> Result {
         let scratch = try Folder()
         let (output, errors) = ("\(scratch.path)/output", "\(scratch.path)/errors")
         let program = try ChildProcess(
