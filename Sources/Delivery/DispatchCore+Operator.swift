@@ -11,7 +11,7 @@ extension DispatchCore {
                 switch provider.gate.state {
                 case _ where provider.route.isObserving: ("observing", "")
                 case _ where provider.isPaused: ("paused", "")
-                case _ where provider.port == nil: ("no worker", "")
+                case _ where provider.port == nil: ("no worker", provider.route.obstacle ?? "")
                 case .open: ("running", "")
                 case .shut(_, _, let reason): ("held back", reason)
                 case .probing(_, let reason): ("checking", reason)
@@ -157,7 +157,7 @@ extension DispatchCore {
         let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
         // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
         if index != nil, look == nil { return nil }
-        var reason: String?
+        var reason = index.flatMap { providers[$0].route.obstacle }
         if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
         let due = look.map(\.due) ?? row.due
         return DeliveryReport(

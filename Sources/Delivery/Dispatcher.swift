@@ -63,6 +63,15 @@ public final class Dispatcher: CommitObserver, Sendable {
         inbox.add { $0.happenings.append(.lost(generation, slot, reason)) }
     }
 
+    /// A provider can have no worker until the next start: its deliveries wait.
+    public func obstruct(slot: Int, reason: String) {
+        inbox.add { batch in
+            batch.questions.append { core, _ in
+                if let index = core.index(ofSlot: slot) { core.providers[index].route.obstacle = reason }
+            }
+        }
+    }
+
     /// A worker answered.
     public func answered(_ answers: [(id: UInt64, Completion)], generation: Int, slot: Int) {
         inbox.add { $0.happenings.append(.answered(answers, generation, slot)) }
