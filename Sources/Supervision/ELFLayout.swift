@@ -14,7 +14,7 @@ enum ELFLayout {
         // A stripped library has no section headers, and says so with a 0.
         if sections.0 > 0 { try check(sections.0, sections.1, size) }
         let (table, entries) = (header.u64(at: 32), Int(header.u16(at: 56)))
-        guard let bytes = read(table, entries * 56) else { throw .cutOff(needed: table + UInt64(entries) * 56) }
+        guard let bytes = read(table, entries * 56) else { throw .cutOff(needed: table &+ UInt64(entries) * 56) }
         let headers = LittleEndian(bytes)
         for entry in stride(from: 0, to: entries * 56, by: 56) where headers.u32(at: entry) == loadSegment {
             try check(headers.u64(at: entry + 8), headers.u64(at: entry + 32), size)
