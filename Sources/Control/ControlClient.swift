@@ -20,15 +20,19 @@ public struct ControlClient: Sendable {
 
     /// Sends one command.
     ///
-    /// - Parameter path: with its query, percent-encoded.
+    /// - Parameters:
+    ///   - path: with its query, percent-encoded.
+    ///   - seconds: how long the answer may take.
     /// - Returns: the JSON answer.
     /// - Throws: ``ControlError`` with the daemon's words, or with status 0 if no daemon answers.
-    public func call(_ method: HTTPRequest.Method, _ path: String) async throws -> [UInt8] {
+    public func call(
+        _ method: HTTPRequest.Method, _ path: String, seconds: Int64 = 30
+    ) async throws -> [UInt8] {
         var request = HTTPClientRequest(url: "http+unix://\(Self.encoded(socket))\(path)")
         request.method = NIOHTTP1.HTTPMethod(rawValue: method.rawValue)
         let response: HTTPClientResponse
         do {
-            response = try await Self.client.execute(request, timeout: .seconds(30))
+            response = try await Self.client.execute(request, timeout: .seconds(seconds))
         } catch {
             throw ControlError(
                 status: 0, "no daemon answers on \(socket): is it running, and are you its user or root? (\(error))")

@@ -49,8 +49,13 @@ public struct ControlServer: Service, Sendable {
     private let server: any Service
     private let address: ListenerAddress
 
-    /// - Parameter socket: path of the socket; one that a dead daemon left behind is replaced.
-    public init(socket: String, routes: [ControlRoute], group: any EventLoopGroup, logger: Logger) throws {
+    /// - Parameters:
+    ///   - socket: path of the socket; one that a dead daemon left behind is replaced.
+    ///   - onListening: called once, when commands are taken.
+    public init(
+        socket: String, routes: [ControlRoute], group: any EventLoopGroup, logger: Logger,
+        onListening: @escaping @Sendable () -> Void = {}
+    ) throws {
         address = .unix(path: socket)
         let address = address
         let router = Router(context: ControlContext.self)
@@ -86,7 +91,10 @@ public struct ControlServer: Service, Sendable {
                 let response = try await responder.respond(to: request, context: context)
                 try await writer.write(response: response.head, body: response.body)
             },
-            onServerRunning: { _ in address.open(mode: 0o600) })
+            onServerRunning: { _ in
+                address.open(mode: 0o600)
+                onListening()
+            })
     }
 
     /// Serves until the graceful shutdown.

@@ -11,7 +11,7 @@ extension DispatchCore {
                 switch provider.gate.state {
                 case _ where provider.route.isObserving: ("observing", "")
                 case _ where provider.isPaused: ("paused", "")
-                case _ where provider.port == nil: ("no worker", "")
+                case _ where provider.port == nil: ("no worker", provider.route.obstacle ?? "")
                 case .open: ("running", "")
                 case .shut(_, _, let reason): ("held back", reason)
                 case .probing(_, let reason): ("checking", reason)
@@ -59,31 +59,34 @@ extension DispatchCore {
     func retry(_ id: Int64, now: Timestamp) throws {
         let key = DeliveryKey(rawValue: id)
         guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
-        if let letter = try letter(key) {
-            if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
-                throw CommandError.needsNewPassword(id)
-            }
-            if try readable({ try subjects.state(letter.subject, now: now) })?.isOutdated(key, letter.kind) == true {
-                throw CommandError.outdated(id)
-            }
-            // The delivery takes over the letter's use of the secret.
-            deadSecrets[letter.subject]?[key] = nil
-            if deadSecrets[letter.subject]?.isEmpty == true { deadSecrets[letter.subject] = nil }
-            remove(letter)
-            manualRetries[key] = letter.generation + 1
-            changes.deliveries.append(
-                .begin(
-                    DeliveryRow(
-                        id: key, subject: letter.subject, kind: letter.kind, state: letter.generation + 1)))
-            let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, now: now)
-            if let ended { end(ended, as: "superseded") }
-            return
-        }
+        if let letter = try letter(key) { return try retry(letter, provider: index, due: now, now: now) }
         guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
         if providers[index].lanes.look(key, subject: row.subject)?.isInFlight == true {
             throw CommandError.inFlight(id)
         }
         _ = providers[index].lanes.hurry(key, subject: row.subject, now: now)
+    }
+
+    /// Tries a dead letter again, when its time has come.
+    func retry(_ letter: DeadLetter, provider index: Int, due: Timestamp, now: Timestamp) throws {
+        let key = letter.id
+        if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
+            throw CommandError.needsNewPassword(key.rawValue)
+        }
+        if try readable({ try subjects.state(letter.subject, now: now) })?.isOutdated(key, letter.kind) == true {
+            throw CommandError.outdated(key.rawValue)
+        }
+        // The delivery takes over the letter's use of the secret.
+        deadSecrets[letter.subject]?[key] = nil
+        if deadSecrets[letter.subject]?.isEmpty == true { deadSecrets[letter.subject] = nil }
+        remove(letter)
+        manualRetries[key] = letter.generation + 1
+        changes.deliveries.append(
+            .begin(
+                DeliveryRow(
+                    id: key, subject: letter.subject, kind: letter.kind, due: due, state: letter.generation + 1)))
+        let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, due: due, now: now)
+        if let ended { end(ended, as: "superseded") }
     }
 
     /// Gives a waiting delivery or a dead letter up.
@@ -155,7 +158,7 @@ extension DispatchCore {
         let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
         // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
         if index != nil, look == nil { return nil }
-        var reason: String?
+        var reason = index.flatMap { providers[$0].route.obstacle }
         if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
         let due = look.map(\.due) ?? row.due
         return DeliveryReport(
@@ -206,25 +209,5 @@ extension ClockWatch.Doubt {
     var words: String {
         "nothing expires until \(until): the clock is \(abs(ahead) / 60_000) min \(ahead > 0 ? "ahead of" : "behind") "
             + "the time that was expected"
-    }
-}
-
-/// What the journal says of the queue at a moment.
-struct QueuePage: Sendable {
-    /// At most so many deliveries and so many dead letters are looked at together.
-    static let largest = 500
-
-    var waiting: [DeliveryRow]
-    var dead: [DeadLetter]
-}
-
-extension Journal {
-    /// Deliveries and dead letters, the oldest first; reads as long as it takes to find them.
-    func queuePage(slot: Int?, limit: Int) throws(JournalError) -> QueuePage {
-        var filter = DeadLetterFilter()
-        filter.slot = slot
-        filter.limit = max(0, min(limit, QueuePage.largest))
-        return QueuePage(
-            waiting: try deliveries(slot: slot, limit: filter.limit), dead: try deadLetters(filter))
     }
 }

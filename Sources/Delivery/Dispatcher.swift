@@ -11,7 +11,7 @@ internal import Synchronization
 public final class Dispatcher: CommitObserver, Sendable {
     private let inbox = DispatchInbox()
     /// The journal, once started.
-    private let started = Mutex<Journal?>(nil)
+    let started = Mutex<Journal?>(nil)
     private let clock: @Sendable () -> ClockReading
     private let fatal: @Sendable (String) -> Void
 
@@ -65,6 +65,15 @@ public final class Dispatcher: CommitObserver, Sendable {
         inbox.add { $0.happenings.append(.lost(generation, slot, reason)) }
     }
 
+    /// A provider can have no worker until the next start: its deliveries wait.
+    public func obstruct(slot: Int, reason: String) {
+        inbox.add { batch in
+            batch.questions.append { core, _ in
+                if let index = core.index(ofSlot: slot) { core.providers[index].route.obstacle = reason }
+            }
+        }
+    }
+
     /// A worker answered.
     public func answered(_ answers: [(id: UInt64, Completion)], generation: Int, slot: Int) {
         inbox.add { $0.happenings.append(.answered(answers, generation, slot)) }
@@ -84,17 +93,6 @@ public final class Dispatcher: CommitObserver, Sendable {
 
     public func providers() async throws -> [ProviderReport] {
         try await ask { core, _ in core.report() }
-    }
-
-    /// Waiting deliveries and dead letters, the oldest first, at most `limit` and at most 500 of each. The search for them
-    /// runs on the caller's thread, for it may have to pass a million others.
-    ///
-    /// - Parameter provider: only this one's; `nil` for all.
-    public func queue(limit: Int, provider: String?) async throws -> [DeliveryReport] {
-        guard let journal = started.withLock(\.self) else { return [] }
-        let slot = try await ask { core, _ in try core.slot(of: provider) }
-        let page = try journal.queuePage(slot: slot, limit: limit)
-        return try await ask { try $0.describe(page, now: $1) }
     }
 
     public func show(_ delivery: Int64) async throws -> DeliveryReport {
@@ -128,7 +126,7 @@ public final class Dispatcher: CommitObserver, Sendable {
         }
     }
 
-    private func ask<Answer: Sendable>(
+    func ask<Answer: Sendable>(
         _ question: @escaping @Sendable (DispatchCore, Timestamp) throws -> Answer
     ) async throws -> Answer {
         try await withCheckedThrowingContinuation { continuation in

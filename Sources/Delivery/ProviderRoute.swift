@@ -23,6 +23,8 @@ public struct ProviderRoute: Sendable {
     public var canRead: Bool
     /// It decides and counts everything, and sends nothing.
     public var isObserving: Bool
+    /// Why it has no worker, such as a plugin that cannot be used: its deliveries wait. `nil` if nothing stands in the way.
+    public var obstacle: String?
 
     /// Seven days; also for deliveries of providers that are not configured any more.
     public static let defaultGiveUpAfter: Int64 = 7 * 86_400_000
@@ -32,7 +34,7 @@ public struct ProviderRoute: Sendable {
         mapping: AttributeMapping = AttributeMapping(), disposition: DispositionRule = DispositionRule(),
         giveUpAfter: Int64 = ProviderRoute.defaultGiveUpAfter, deadline: Int64 = 30_000, window: Int = 16,
         canCheck: Bool = true, canRead: Bool = true,
-        isObserving: Bool = false
+        isObserving: Bool = false, obstacle: String? = nil
     ) {
         self.slot = slot
         self.name = name
@@ -46,5 +48,6 @@ public struct ProviderRoute: Sendable {
         self.canCheck = canCheck
         self.canRead = canRead
         self.isObserving = isObserving
+        self.obstacle = obstacle
     }
 }

@@ -4,7 +4,7 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     /// `running`, `held back`, `checking`, `trying` (the check passed; one delivery is tried), `paused`, `no worker`,
     /// `observing`.
     public var state: String
-    /// Why it is held back; empty otherwise.
+    /// Why it is held back, or what keeps it from having a worker; empty otherwise.
     public var reason: String
     public var waiting: Int
     public var inFlight: Int

@@ -36,8 +36,7 @@ final class FolderLock: Sendable {
         }
         wasClosedInOrder = Self.owner(file) == nil
         self.file = Mutex(file)
-        let process = "\(getpid())\n"
-        guard ftruncate(file, 0) == 0, pwrite(file, process, process.utf8.count, 0) == process.utf8.count else {
+        guard Self.write(getpid(), to: file) else {
             let code = errno
             close(file)
             throw .system(call: "write", path: path, code: code)
@@ -52,7 +51,7 @@ final class FolderLock: Sendable {
     func release() {
         file.withLock { file in
             guard let open = file.take() else { return }
-            ftruncate(open, 0)
+            _ = Self.write(0, to: open)
             close(open)
         }
     }
@@ -65,11 +64,23 @@ final class FolderLock: Sendable {
         guard fsync(file) == 0 else { throw .system(call: "fsync", path: folder, code: errno) }
     }
 
-    /// The process that wrote itself into the lock file.
+    /// Notes the owner; 0 = none, closed in order. Always over the same bytes: they need no room on a full disk.
+    private static func write(_ process: Int32, to file: Int32) -> Bool {
+        let digits = "\(process)"
+        let line = digits + String(repeating: " ", count: max(0, width - digits.utf8.count)) + "\n"
+        return pwrite(file, line, line.utf8.count, 0) == line.utf8.count
+    }
+
+    /// The process that wrote itself into the lock file; `nil` if it closed in order, or there was none.
     private static func owner(_ file: Int32) -> Int32? {
-        var text = [UInt8](repeating: 0, count: 16)
+        var text = [UInt8](repeating: 0, count: width + 1)
         let count = pread(file, &text, text.count, 0)
         guard count > 0 else { return nil }
-        return Int32(String(decoding: text[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) ?? 0
+        let digits = text[..<count].prefix { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\n") }
+        let process = Int32(String(decoding: digits, as: UTF8.self)) ?? -1
+        return process == 0 ? nil : process
     }
+
+    /// The longest process id and a sign, in digits.
+    private static let width = 11
 }

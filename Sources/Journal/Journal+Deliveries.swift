@@ -5,6 +5,7 @@ public struct DeadLetterFilter: Hashable, Sendable {
     public var slot: Int?
     public var subject: Int64?
     public var reason: String?
+    public var kind: EventKind?
     /// Those after this delivery, in the order of their events: for the next page.
     public var after: DeliveryKey?
     /// Default: 1000.
@@ -31,13 +32,52 @@ extension Journal {
 
     /// Deliveries that have not ended, in the order of events, at most `limit`.
     ///
-    /// - Parameter slot: only this provider's; `nil` for all.
-    public func deliveries(slot: Int? = nil, limit: Int) throws(JournalError) -> [DeliveryRow] {
-        try scans.rows(
+    /// - Parameters:
+    ///   - slot: only this provider's; `nil` for all.
+    ///   - kind: only these; `nil` for all.
+    ///   - after: only those behind this one; `nil` for all.
+    public func deliveries(
+        slot: Int? = nil, kind: EventKind? = nil, after: DeliveryKey? = nil, limit: Int
+    ) throws(JournalError) -> [DeliveryRow] {
+        let (conditions, arguments) = Self.conditions(slot: slot, kind: kind, after: after)
+        return try scans.rows(
             """
             SELECT did, sid, kind, due, attempt, state FROM deliveries
-            WHERE ?1 IS NULL OR did >> 2 & 1023 = ?1 ORDER BY did LIMIT ?2
-            """, [slot.map { .integer(Int64($0)) } ?? .null, .integer(Int64(limit))], Self.delivery)
+            WHERE \(conditions) ORDER BY did LIMIT ?\(arguments.count + 1)
+            """, arguments + [.integer(Int64(limit))], Self.delivery)
+    }
+
+    /// How many deliveries have not ended; of this provider and kind, or `nil` for all.
+    public func countDeliveries(slot: Int? = nil, kind: EventKind? = nil) throws(JournalError) -> Int {
+        let (conditions, arguments) = Self.conditions(slot: slot, kind: kind)
+        return try scans.rows("SELECT count(*) FROM deliveries WHERE \(conditions)", arguments) { Int($0.integer(0)) }
+            .first ?? 0
+    }
+
+    /// How many dead letters there are of this kind; the filter's `after` and `limit` do not count.
+    public func countDeadLetters(_ filter: DeadLetterFilter = .all) throws(JournalError) -> Int {
+        let (conditions, arguments) = Self.conditions(
+            slot: filter.slot, kind: filter.kind, subject: filter.subject, reason: filter.reason)
+        return try scans.rows("SELECT count(*) FROM dead_letters WHERE \(conditions)", arguments) { Int($0.integer(0)) }
+            .first ?? 0
+    }
+
+    /// What both tables are searched by; `nil` is any.
+    private static func conditions(
+        slot: Int?, kind: EventKind?, subject: Int64? = nil, reason: String? = nil, after: DeliveryKey? = nil
+    ) -> (sql: String, arguments: [ReadConnection.Argument]) {
+        var conditions = ["did > ?1"]
+        var arguments = [ReadConnection.Argument.integer(after?.rawValue ?? .min)]
+        func demand(_ expression: String, _ value: ReadConnection.Argument?) {
+            guard let value else { return }
+            arguments.append(value)
+            conditions.append("\(expression) = ?\(arguments.count)")
+        }
+        demand("did >> 2 & 1023", slot.map { .integer(Int64($0)) })
+        demand("kind", kind.map { .integer(Int64($0.rawValue)) })
+        demand("sid", subject.map { .integer($0) })
+        demand("reason", reason.map { .text($0) })
+        return (conditions.joined(separator: " AND "), arguments)
     }
 
     /// One delivery that has not ended.
@@ -71,22 +111,13 @@ extension Journal {
 
     /// Dead letters in the order of their events.
     public func deadLetters(_ filter: DeadLetterFilter = DeadLetterFilter()) throws(JournalError) -> [DeadLetter] {
-        var conditions = ["did > ?1"]
-        var arguments = [ReadConnection.Argument.integer(filter.after?.rawValue ?? .min)]
-        func demand(_ expression: String, _ value: ReadConnection.Argument?) {
-            guard let value else { return }
-            arguments.append(value)
-            conditions.append("\(expression) = ?\(arguments.count)")
-        }
-        demand("did >> 2 & 1023", filter.slot.map { .integer(Int64($0)) })
-        demand("sid", filter.subject.map { .integer($0) })
-        demand("reason", filter.reason.map { .text($0) })
-        arguments.append(.integer(Int64(filter.limit)))
+        let (conditions, arguments) = Self.conditions(
+            slot: filter.slot, kind: filter.kind, subject: filter.subject, reason: filter.reason, after: filter.after)
         return try scans.rows(
             """
             SELECT did, sid, kind, at, attempt, reason, detail, key FROM dead_letters
-            WHERE \(conditions.joined(separator: " AND ")) ORDER BY did LIMIT ?\(arguments.count)
-            """, arguments, Self.deadLetter)
+            WHERE \(conditions) ORDER BY did LIMIT ?\(arguments.count + 1)
+            """, arguments + [.integer(Int64(filter.limit))], Self.deadLetter)
     }
 
     /// One dead letter.

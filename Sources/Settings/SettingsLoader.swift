@@ -45,13 +45,25 @@ public struct SettingsLoader: Sendable {
     }
 
     private func tree(_ file: String, _ issues: inout [SettingsIssue]) -> SettingsNode? {
-        let whole = SettingsPlace.file(file, line: 0, column: 0)
-        var text: String?
-        let outcome = surroundings.read(file, Self.maximumBytes) { text = String(validating: $0, as: UTF8.self) }
-        if case .failure(let failure) = outcome {
+        switch text(of: file) {
+        case .success(let text): return tree(of: text, from: file, &issues)
+        case .failure(let failure):
+            let whole = SettingsPlace.file(file, line: 0, column: 0)
             issues.append(SettingsIssue(at: whole, key: "", "cannot be read: \(failure.reason)"))
             return nil
         }
+    }
+
+    /// A file's text; `nil` if it is not UTF-8.
+    private func text(of file: String) -> Result<String?, Surroundings.Failure> {
+        var text: String?
+        return surroundings.read(file, Self.maximumBytes) { text = String(validating: $0, as: UTF8.self) }.map {
+            _ in text
+        }
+    }
+
+    private func tree(of text: String?, from file: String, _ issues: inout [SettingsIssue]) -> SettingsNode? {
+        let whole = SettingsPlace.file(file, line: 0, column: 0)
         guard let text else {
             issues.append(SettingsIssue(at: whole, key: "", "is not UTF-8", accepts: "a YAML text in UTF-8"))
             return nil
@@ -113,7 +125,18 @@ public struct SettingsLoader: Sendable {
                     held: "\"\(name)\"", accepts: Syntax.name.accepts + ", before .yaml"))
             return settings
         }
-        let written = tree(file, &issues)
+        let written: SettingsNode?
+        switch text(of: file) {
+        case .success(let text): written = tree(of: text, from: file, &issues)
+        case .failure(let failure):
+            // No mistake in the settings, and no reason for the others not to start.
+            written = nil
+            settings = ProviderSettings(name: name, unreadable: file, because: failure.reason, retry: daemon.retry)
+            issues.append(
+                SettingsIssue(
+                    .warning, at: .file(file, line: 0, column: 0), key: "", "cannot be read: \(failure.reason)",
+                    hint: "until the next start that can read it, everything waits that may be meant for \(name)"))
+        }
         var root = written ?? .empty(at: .file(file, line: 1, column: 1))
         let keys = ProviderSettings.fields.map { $0.describe(settings) }
         variables.overlay(keys, prefix: SettingsVariables.prefix("PROVIDER", name), onto: &root, &issues)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NIOCore
 
 /// Where a server listens.
 public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
@@ -28,7 +29,8 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
-            throw ListenerError("\(self) cannot be listened on: \(error)")
+            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+            throw ListenerError("\(self) cannot be listened on: \(reason)")
         }
     }
 

@@ -16,6 +16,11 @@ public final class PluginFile: Sendable {
     /// The largest library that is taken; bytes. (A plugin with its own Swift runtime and Foundation has 21 MB.)
     public static let maxSize: UInt64 = 256 << 20
 
+    /// Whose files are taken.
+    fileprivate static var acceptedOwners: String {
+        geteuid() == 0 ? "root, who runs this" : "root or to user \(geteuid()), who runs this"
+    }
+
     /// Opens, checks, copies and seals.
     ///
     /// - Parameter path: The file itself, not a symbolic link to it. (Its folder may be reached through links.)
@@ -38,6 +43,7 @@ public final class PluginFile: Sendable {
         guard copy >= 0 else { throw fail(errno == EFBIG ? .tooLarge : .unreadable(errno)) }
         let library = Descriptor(owning: copy)
         guard let manifest = try Self.manifest(in: library, as: fail) else { throw fail(.notAPlugin) }
+        try Self.checkLayout(of: library, as: fail)
         self.path = path
         self.library = library
         self.manifest = manifest
@@ -87,6 +93,24 @@ public final class PluginFile: Sendable {
         }
     }
 
+    /// Whether the loader would find all that the library's headers speak of.
+    private static func checkLayout(
+        of library: Descriptor, as fail: (PluginFileError.Reason) -> PluginFileError
+    ) throws(PluginFileError) {
+        var status = stat()
+        guard fstat(library.number, &status) == 0 else { throw fail(.unreadable(errno)) }
+        let size = UInt64(status.st_size)
+        do throws(ELFLayoutError) {
+            try ELFLayout.check(size: size) { offset, count in bytes(of: library, from: offset, count: count) }
+        } catch {
+            switch error {
+            case .otherMachine(let machine): throw fail(.otherMachine(ELFLayout.name(ofMachine: machine)))
+            case .notShared: throw fail(.notALibrary)
+            case .cutOff(let needed): throw fail(.cutOff(size: size, needed: needed))
+            }
+        }
+    }
+
     private static func bytes(of file: Descriptor, from offset: UInt64, count: Int) -> [UInt8]? {
         guard let offset = off_t(exactly: offset) else { return nil }
         var got = 0
@@ -126,8 +150,14 @@ public struct PluginFileError: Error, Hashable, Sendable, CustomStringConvertibl
         case strangersFile(owner: UInt32)
         case writableByOthers(mode: UInt32)
         case tooLarge
-        /// An ELF file for another kind of machine.
+        /// An ELF file of another class or byte order.
         case foreign
+        /// An ELF file for another machine; its name.
+        case otherMachine(String)
+        /// An ELF file that is no shared library.
+        case notALibrary
+        /// It has fewer bytes than its headers speak of.
+        case cutOff(size: UInt64, needed: UInt64)
         /// Which part of the ELF file points out of it.
         case damaged(String)
         /// Bytes of the manifest.
@@ -152,11 +182,15 @@ public struct PluginFileError: Error, Hashable, Sendable, CustomStringConvertibl
         case .notAFile: "is not a regular file"
         case .notAFolder: "is not a folder"
         case .strangersFile(let owner):
-            "belongs to user \(owner); a plugin and its folder belong to root or to user \(geteuid()), who runs this"
+            "belongs to user \(owner); a plugin and its folder belong to \(PluginFile.acceptedOwners)"
         case .writableByOthers(let mode):
             "has mode \(String(mode, radix: 8)); group and others may not write a plugin or its folder (chmod go-w)"
         case .tooLarge: "has more than \(PluginFile.maxSize >> 20) MiB"
         case .foreign: "is not a 64-bit little-endian ELF file"
+        case .otherMachine(let name):
+            "is built for another machine (\(name)); this one is \(ELFLayout.name(ofMachine: ELFLayout.ownMachine))"
+        case .notALibrary: "is not a shared library (cc -shared)"
+        case .cutOff(let size, let needed): "is cut off: it has \(size) bytes, and its headers speak of \(needed)"
         case .damaged(let part): "is damaged: its \(part) lies outside the file or is too large"
         case .manifestTooLarge(let size): "has a manifest of \(size) bytes; at most \(ELFNote.maxNote) are read"
         case .notAPlugin: "is not a plugin: it has no note \"RuntimeSync\" (RTS_MANIFEST in runtime_sync.h)"

@@ -126,12 +126,59 @@ struct OperatorTests {
         }
         try rig.post(TestEvent(id: "e4", kind: .logout, user: "u4", externalID: "E-4"))
         try rig.flush()
-        let reports = try rig.core.describe(try rig.journal.queuePage(slot: 0, limit: 10), now: rig.now)
+        let reports = try rig.core.describe(rig.page(), now: rig.now)
         #expect(reports.map(\.state) == ["in flight", "waiting", "waiting", "dead"])
         #expect(reports.map(\.user) == ["u2", "u3", "u4", "u1"])
         #expect(reports.map(\.hasSecret) == [true, true, nil, true])
         #expect(reports.last?.id == dead && reports.last?.detail == "no")
-        #expect(try rig.journal.queuePage(slot: 0, limit: 1_000_000).waiting.count == 3)
         #expect(throws: CommandError.inFlight(reports[0].id)) { try rig.core.drop(reports[0].id, now: rig.now) }
+    }
+
+    @Test func `many are tried again at a bounded rate, and what cannot be is counted by its reason`() throws {
+        let rig = try Rig([.test(window: 1_000)])
+        for number in 1...250 {
+            try rig.post(
+                TestEvent(id: "e\(number)", user: "u\(number)", password: "p", externalID: "E-\(number)"))
+        }
+        for request in rig.requests() { try rig.answer(request, Completion(.refused, detail: "no")) }
+        try rig.flush()
+        let first = try #require(try rig.page().dead.first)
+        rig.core.endDeadSecret(first.id, of: first.subject)
+        try rig.flush()
+        var report = BulkReport()
+        var pace = RetryPace()
+        try rig.core.retry(rig.page(), report: &report, pace: &pace, now: rig.now)
+        #expect(report == BulkReport(done: 249, refused: ["needs a new password": 1]))
+        try rig.turn()
+        #expect(rig.requests().count == 1)
+        try rig.advance(1_000)
+        #expect(rig.requests().count == 101)
+        // Over a restart, too.
+        try rig.flush()
+        try rig.restart()
+        try rig.advance(500)
+        #expect(rig.requests().count == 151)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `what waits is tried sooner, what is in flight is left, and both kinds are given up together`() throws {
+        let rig = try Rig([.test(window: 1)])
+        _ = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.post(TestEvent(id: "e3", user: "u3", password: "r", externalID: "E-3"))
+        try rig.flush()
+        var report = BulkReport()
+        try rig.core.drop(rig.page(), report: &report, now: rig.now)
+        #expect(report == BulkReport(done: 2, refused: ["in flight": 1]))
+        try rig.flush()
+        #expect(try rig.ended() == ["dropped:operator": 2])
+        #expect(try rig.report().unaccounted == 0)
+    }
+}
+
+extension Rig {
+    /// What the journal holds of the queue.
+    fileprivate func page() throws -> QueuePage {
+        QueuePage(waiting: try journal.deliveries(limit: 1_000), dead: try journal.deadLetters(.all))
     }
 }

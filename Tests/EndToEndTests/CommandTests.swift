@@ -64,6 +64,44 @@ extension `End to end` {
             #expect(try await installation.run("queue", "list", "--provider", "nobody").errors.contains("workforce"))
         }
 
+        @Test func `many are listed, retried and dropped at once, by what they have in common`() async throws {
+            let workforce = try HTTPReceiver(.answer(422, body: "too weak"))
+            let installation = try Installation()
+            try installation.add(workforce)
+            try await installation.start()
+            for number in 1...4 { try installation.post(Event(of: "u\(number)", password: "secret \(number)")) }
+            try await eventually("all are dead") { try installation.queue().filter { $0.state == "dead" }.count == 4 }
+
+            let list = try await installation.run("queue", "list", "--limit", "3")
+            #expect(list.output.split(separator: "\n").count == 4)
+            #expect(list.errors.hasPrefix("1 more: 0 wait and 4 are dead letters; --limit 4 shows all"), "\(list)")
+            #expect(try await installation.run("queue", "list", "--limit", "4").errors.isEmpty)
+            let waiting = try await installation.run("queue", "list", "--state", "waiting")
+            #expect(waiting.output.hasPrefix("nothing waits"))
+
+            for words in [["--reason", "unheard-of"], ["--kind", "logout"], ["--state", "waiting"]] {
+                let none = try await installation.run("queue", "drop", words[0], words[1])
+                #expect(none.output == "0 deliveries dropped\n", "\(none)")
+            }
+            let wrongs = [
+                [], ["--all", "--state", "dead"], ["1", "--all"], ["--kind", "login"], ["--state", "old"],
+            ]
+            for words in wrongs {
+                let wrong = try await installation.run(["queue", "retry"] + words)
+                #expect(wrong.code == 64, "\(wrong)")
+            }
+
+            workforce.always(.answer(204))
+            let one = try #require(try installation.queue().first)
+            #expect(try await installation.run("queue", "drop", "\(one.id)").code == 0)
+            let retry = try await installation.run(
+                "queue", "retry", "--provider", "workforce", "--state", "dead", "--reason", "refused", "--json")
+            #expect(retry.output == #"{"done":3,"refused":{}}"# + "\n", "\(retry)")
+            try await installation.settled(4)
+            let counters = try installation.provider("workforce").report.counters
+            #expect(counters == ["made": 4, "delivered": 3, "dead": 0, "dropped:operator": 1])
+        }
+
         @Test func `a waiting delivery is dropped, and its password with it`() async throws {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
             let installation = try Installation(directory)

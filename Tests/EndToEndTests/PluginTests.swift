@@ -7,7 +7,7 @@ import Workbench
 
 extension `End to end` {
     @Suite struct `Plugins and providers` {
-        @Test func `a plugin that cannot be used is named and skipped, and the others start`() async throws {
+        @Test func `a plugin that cannot be used is named, what is for it waits, and the others start`() async throws {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
             let house = try PluginHouse()
             try house.copy("LDAPPassword")
@@ -16,33 +16,40 @@ extension `End to end` {
             symlink("\(house.folder.path)/libOrigin.so", "\(house.folder.path)/libLink.so")
             try house.folder.write("libText.so", "#!/bin/sh\n")
             try house.copy(file: "\(Products.folder)/runtime-sync-worker", as: "libPlain.so")
+            try house.copy("Puppet", as: "libAlias.so")
             mkdir("\(house.folder.path)/libFolder.so", 0o755)
             let installation = try Installation(directory, plugins: house.setting)
-            let bad = ["Missing", "Open", "Link", "Text", "Plain", "Folder"]
+            let bad = ["Missing", "Open", "Link", "Text", "Plain", "Folder", "Alias"]
             for plugin in bad {
                 try installation.add(provider: plugin.lowercased(), plugin: plugin, "user_types: [employee]")
             }
             try await installation.start()
-            let skipped = installation.log.split(separator: "\n").filter { $0.contains("provider skipped") }
+            let named = installation.log.split(separator: "\n").filter { $0.contains("provider without a worker") }
             let words = [
                 "Missing": "no libMissing.so in", "Open": "mode 666", "Link": "symbolic link", "Text": "not a plugin",
                 "Plain": "not a plugin", "Folder": "not a regular file",
+                "Alias": "the plugin Puppet",
             ]
-            #expect(skipped.count == bad.count)
+            #expect(named.count == bad.count)
             for plugin in bad {
-                let line = skipped.first { $0.contains("provider=\(plugin.lowercased()) ") } ?? ""
+                let line = named.first { $0.contains("provider=\(plugin.lowercased()) ") } ?? ""
                 #expect(line.contains(words[plugin] ?? "?"), "\(plugin): \(line)")
             }
-            #expect(try installation.providers().map(\.report.name) == ["ldap"])
             try installation.post(Event(password: "one secret"))
-            try await installation.settled(1)
+            try await installation.settled(1, at: "ldap")
+            for plugin in bad {
+                let report = try installation.provider(plugin.lowercased()).report
+                #expect(report.state == "no worker" && report.waiting == 1 && report.unaccounted == 0, "\(report)")
+                #expect(report.reason.contains(words[plugin] ?? "?"), "\(report)")
+            }
             #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
 
             let list = try await installation.run("plugins", "list")
             #expect(list.code == 1)
             #expect(list.output.contains("LDAPPassword"))
             #expect(list.errors.contains("libOpen.so") && list.errors.contains("libLink.so"))
-            #expect(!list.errors.contains("libPlain.so"), "other libraries may lie there")
+            #expect(!list.errors.split(separator: "\n").contains { $0.hasPrefix("\(house.folder.path)/libPlain.so") })
+            for plugin in bad { #expect(list.errors.contains("provider \(plugin.lowercased()) has no worker: ")) }
             let check = try await installation.run("check")
             #expect(check.code == 1)
             #expect(check.output.contains("provider ldap: fine"))
@@ -57,20 +64,82 @@ extension `End to end` {
             let installation = try Installation(directory, plugins: house.setting)
             try installation.add(provider: "puppet", plugin: "Puppet", "user_types: [employee]")
             try await installation.start(by: Program.withoutRootsRights)
-            let skipped = installation.log.split(separator: "\n").filter { $0.contains("provider skipped") }
+            let skipped = installation.log.split(separator: "\n").filter { $0.contains("provider without a worker") }
             #expect(skipped.count == 1)
             for words in ["provider=puppet ", "\(house.folder.path)/libPuppet.so", "Permission denied"] {
                 #expect(skipped.first?.contains(words) == true, "\(words): \(skipped)")
             }
-            #expect(try installation.providers().map(\.report.name) == ["ldap"])
+            #expect(try installation.providers().map(\.report.name).sorted() == ["ldap", "puppet"])
             try installation.post(Event(password: "one secret"))
-            try await installation.settled(1)
+            try await installation.settled(1, at: "ldap")
             #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
 
             let list = try await installation.run("plugins", "list", by: Program.withoutRootsRights)
             #expect(list.code == 1)
             #expect(list.output.contains("LDAPPassword"))
             #expect(list.errors.contains("libPuppet.so") && list.errors.contains("Permission denied"), "\(list)")
+        }
+
+        @Test func `a provider whose plugin is gone keeps its queue, and the newest password arrives when it is back`()
+            async throws
+        {
+            let directory = try OpenLDAP(entries: OpenLDAP.account("u1") + OpenLDAP.account("u2"))
+            let house = try PluginHouse()
+            try house.copy("LDAPPassword")
+            let installation = try Installation(directory, plugins: house.setting)
+            directory.stop()
+            try await installation.start()
+            try installation.post(Event(of: "u1", password: "older secret"))
+            try await eventually("it waits") { try installation.provider().report.waiting == 1 }
+            try await installation.stop()
+
+            unlink("\(house.folder.path)/libLDAPPassword.so")
+            try await installation.start()
+            #expect(try installation.post(Event(of: "u1", password: "newer secret")).status == 202)
+            #expect(try installation.post(Event(of: "u2", password: "other secret")).status == 202)
+            try await eventually("both users' passwords wait") {
+                try installation.counter("superseded") == 1 && installation.provider().report.waiting == 2
+            }
+            try await eventually("the queue says why they wait") {
+                try installation.queue().count { $0.reason?.contains("no libLDAPPassword.so in") == true } == 2
+            }
+            #expect(try installation.provider().report.state == "no worker")
+            try await installation.stop()
+
+            try house.copy("LDAPPassword")
+            try directory.start()
+            try await installation.start()
+            try await installation.settled(3)
+            #expect(directory.bind(OpenLDAP.name("u1"), password: "newer secret") == 0)
+            #expect(directory.bind(OpenLDAP.name("u2"), password: "other secret") == 0)
+            #expect(try installation.counter("delivered") == 2)
+        }
+
+        @Test func `a provider whose file cannot be read keeps its queue too, and what is not for it is skipped later`()
+            async throws
+        {
+            let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))
+            let installation = try Installation(directory)
+            let file = "\(installation.folder.path)/providers/ldap.yaml"
+            try #require(rename(file, "\(installation.folder.path)/ldap.yaml") == 0)
+            symlink("\(installation.folder.path)/absent.yaml", file)
+            try await installation.start()
+            #expect(try installation.provider().report.reason.contains("ldap.yaml cannot be read: No such file"))
+            try installation.post(Event(password: "one secret"))
+            var stranger = Event(of: "u2", password: "strange secret")
+            stranger.attributes["userType"] = ["guest"]
+            try installation.post(stranger)
+            try await eventually("both wait") { try installation.provider().report.waiting == 2 }
+            let check = try await installation.run("check")
+            #expect(check.code == 1 && check.errors.contains("provider ldap: error: "), "\(check)")
+            try await installation.stop()
+
+            unlink(file)
+            try #require(rename("\(installation.folder.path)/ldap.yaml", file) == 0)
+            try await installation.start()
+            try await installation.settled(2)
+            #expect(directory.bind(OpenLDAP.name("u1"), password: "one secret") == 0)
+            #expect(try installation.counter("skipped:other-user-type") == 1)
         }
 
         @Test func `a plugin that will not start holds back itself alone`() async throws {
@@ -92,7 +161,7 @@ extension `End to end` {
             try await eventually("the others are named") {
                 ["noentry", "wrongabi"].allSatisfy { name in
                     installation.log.split(separator: "\n").contains {
-                        $0.contains("provider=\(name)") && ($0.contains("lost") || $0.contains("skipped"))
+                        $0.contains("provider=\(name)") && ($0.contains("lost") || $0.contains("without a worker"))
                     }
                 }
             }

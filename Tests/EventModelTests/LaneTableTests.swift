@@ -153,6 +153,24 @@ struct LaneTableTests {
         #expect(sent.sorted() == [1, 2])
     }
 
+    @Test func `one that is hurried to a moment goes then, or at its own time if that is sooner`() throws {
+        var table = LaneTable()
+        for (subject, due) in [(1, start + 60_000), (2, start + 1_000)] {
+            let key = key(Int64(subject), .credential)
+            _ = table.enqueue(key, subject: Int64(subject), kind: .passwordUpdated, due: due, now: start)
+            let found = table.hurry(key, subject: Int64(subject), to: start + 2_000, now: start)
+            #expect(found)
+        }
+        for (moment, subject) in [(start + 1_000, 2), (start + 2_000, 1)] as [(Timestamp, Int64)] {
+            table.wake(now: moment + -1)
+            let early = table.next()
+            #expect(early == nil)
+            table.wake(now: moment)
+            let due = try table.taken().subject
+            #expect(due == subject)
+        }
+    }
+
     @Test func `credentials go first, and notifications are not starved`() {
         var table = LaneTable()
         for sequence in 1...100 {

@@ -156,6 +156,13 @@ public final class Installation: Sendable {
     public func run(
         _ words: String..., input: String = "", by starter: [String] = []
     ) async throws -> Program.Outcome {
+        try await run(words, input: input, by: starter)
+    }
+
+    /// The same, with the words in an array.
+    public func run(
+        _ words: [String], input: String = "", by starter: [String] = []
+    ) async throws -> Program.Outcome {
         try await Program.run(words, input: input, environment: ["RUNTIME_SYNC_SETTINGS=\(settings)"], by: starter)
     }
 }

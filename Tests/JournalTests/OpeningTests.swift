@@ -99,6 +99,22 @@ struct OpeningTests {
         try journal.close()
     }
 
+    @Test func `the lock needs no more room at a later start, whatever the end before it was`() async throws {
+        let path = folder.path
+        func size() -> Int64 {
+            var status = stat()
+            return stat("\(path)/lock", &status) == 0 ? Int64(status.st_size) : -1
+        }
+        let journal = try Journal(folder: path)
+        #expect(journal.wasClosedInOrder)
+        let first = size()
+        try journal.close()
+        #expect(first > 0 && size() == first)
+        let again = try Journal(folder: path)
+        #expect(again.wasClosedInOrder && size() == first)
+        try again.close()
+    }
+
     private func sqlite(_ sql: String) throws {
         let queue = try DatabaseQueue(path: "\(folder.path)/journal.sqlite")
         try queue.write { try $0.execute(sql: sql) }

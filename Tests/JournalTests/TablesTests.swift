@@ -183,6 +183,15 @@ struct TablesTests {
         }
         #expect(try journal.deliveries(limit: 3) == Array(rows[..<3]))
         #expect(try journal.deliveries(slot: 0, limit: 10) == [rows[1], rows[3]])
+        #expect(try journal.deliveries(after: rows[1].id, limit: 1) == [rows[2]])
+        #expect(try journal.deliveries(kind: .logout, limit: 10).isEmpty)
+        #expect(try journal.countDeliveries() == 4)
+        #expect(try journal.countDeliveries(slot: 0, kind: .profileUpdated) == 2)
+        var filter = DeadLetterFilter()
+        #expect(try journal.countDeadLetters(filter) == 1)
+        filter.kind = .logout
+        #expect(try journal.countDeadLetters(filter) == 0)
+        #expect(try journal.deadLetters(filter).isEmpty)
         #expect(try journal.delivery(rows[2].id) == rows[2])
         #expect(try journal.delivery(DeliveryKey(rawValue: 1)) == nil)
         #expect(try journal.deadLetter(letter.id) == letter)

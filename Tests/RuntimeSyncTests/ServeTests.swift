@@ -58,6 +58,10 @@ import Workbench
             said.last?.hasPrefix(words(place.path)) == true, "\(outcome.errors)", sourceLocation: sourceLocation)
         let errors = said.filter { $0.contains("runtime-sync: error: ") }
         #expect(errors.count == 1, "\(outcome.errors)", sourceLocation: sourceLocation)
+        // Whatever had begun ends in order: no library complains, and nothing was taken in.
+        #expect(!outcome.errors.contains("EventLoop"), "\(outcome.errors)", sourceLocation: sourceLocation)
+        #expect(!outcome.errors.contains("CancellationError"), "\(outcome.errors)", sourceLocation: sourceLocation)
+        #expect(!outcome.errors.contains("intake: listening"), "\(outcome.errors)", sourceLocation: sourceLocation)
     }
 
     @Test func `says in a line what keeps it from starting`() async throws {
@@ -89,7 +93,9 @@ import Workbench
 
         let (busy, port) = try Loopback.listener()
         place = try Installation(listen: "127.0.0.1:\(port)")
-        try await failsToStart(place, code: 1) { _ in "\(error)127.0.0.1:\(port) cannot be listened on: " }
+        try await failsToStart(place, code: 1) { _ in
+            "\(error)127.0.0.1:\(port) cannot be listened on: Address already in use"
+        }
         close(busy)
 
         place = try Installation()

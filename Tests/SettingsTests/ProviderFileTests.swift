@@ -176,4 +176,24 @@ import Testing
                 """
             ])
     }
+
+    @Test func `that cannot be read leaves a provider for whom everything may be meant`() throws {
+        var fixture = Fixture()
+        fixture.files["/etc/rs/providers/other.yaml"] = .init(text: String(repeating: "#", count: 1 << 20 | 1))
+        let loaded = fixture.load()
+        #expect(loaded.isUsable)
+        #expect(
+            loaded.issues.map(\.description) == [
+                """
+                /etc/rs/providers/other.yaml: warning: cannot be read: it has more than 1048576 bytes
+                  hint: until the next start that can read it, everything waits that may be meant for other
+                """
+            ])
+        let provider = try #require(loaded.providers.last)
+        #expect(provider.name == "other" && provider.unreadable == "it has more than 1048576 bytes")
+        #expect(loaded.providers.first?.unreadable == nil)
+        let rule = ResolvedProvider(withoutPlugin: provider).targetingRule(in: loaded.daemon)
+        #expect(rule.kinds == Set(EventKind.allCases) && rule.userTypes == .all)
+        #expect(rule.notify == .all && !rule.needsExternalID)
+    }
 }

@@ -317,16 +317,23 @@ import Testing
             ])
     }
 
-    @Test func `has the plugin that its file names, and no mapping that the plugin ignores`() throws {
-        let fixture = Fixture(provider: "plugin: Other\nuser_types: [a]\nmapping: {mail: email}\n")
+    @Test func `has no mapping that the plugin ignores`() throws {
+        let fixture = Fixture(provider: "plugin: LDAPPassword\nuser_types: [a]\nmapping: {mail: email}\n")
         let provider = try #require(fixture.load().providers.first)
         let manifest = try Fixture.manifest("{}", capabilities: #""credential""#)
         #expect(
             fixture.loader.resolve(provider, against: manifest).issues.map(\.description) == [
-                "/etc/rs/providers/ldap.yaml:1:9: error: plugin is not the name in the library's manifest: \"Other\"; "
-                    + "accepts LDAPPassword",
-                "/etc/rs/providers/ldap.yaml:3:10: error: mapping has no meaning: the plugin takes no profiles; accepts none",
+                "/etc/rs/providers/ldap.yaml:3:10: error: mapping has no meaning: the plugin takes no profiles; accepts none"
             ])
+    }
+
+    @Test func `gets every kind that it wants while its plugin cannot be read`() throws {
+        let all = try #require(Fixture(provider: Fixture.provider).load().providers.first)
+        #expect(ResolvedProvider(withoutPlugin: all).kinds == Set(EventKind.allCases))
+        let some = Fixture(provider: Fixture.provider + "kinds: [profile.updated]\n").load()
+        let resolved = ResolvedProvider(withoutPlugin: try #require(some.providers.first))
+        #expect(resolved.kinds == [.profileUpdated])
+        #expect(resolved.targetingRule(in: some.daemon).userTypes == .some(["employee"]))
     }
 
     @Test func `decides by its settings who is served`() throws {

@@ -113,9 +113,10 @@ func note(_ name: String, type: UInt32, _ content: String, alignment: Int = 4) -
         + padded(Array(content.utf8))
 }
 
-/// A 64-bit ELF file of nothing but note segments.
+/// A 64-bit ELF library for this machine, of nothing but note segments.
 func elf(_ segments: [[UInt8]], alignment: UInt64 = 4) -> [UInt8] {
-    var header: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 25)
+    var header: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9)
+    header += little(UInt16(3)) + little(ELFLayout.ownMachine) + [UInt8](repeating: 0, count: 12)
     header += little(UInt64(64)) + [UInt8](repeating: 0, count: 14)
     header += little(UInt16(56)) + little(UInt16(segments.count)) + [UInt8](repeating: 0, count: 6)
     var offset = UInt64(64 + 56 * segments.count)

@@ -32,6 +32,13 @@ import Testing
             (folder.file("text.so", Array("hello".utf8)), .notAPlugin),
             (folder.file("noteless.so", elf([note("GNU", type: 1, "x")])), .notAPlugin),
             (folder.file("cut.so", puppet.prefix(100)), .damaged("program headers")),
+            (
+                folder.file("half.so", puppet.prefix(puppet.count - 1)),
+                .cutOff(size: UInt64(puppet.count - 1), needed: UInt64(puppet.count))
+            ),
+            (folder.file("arm.so", patched(18, to: 183)), .otherMachine("aarch64")),
+            (folder.file("narrow.so", patched(4, to: 1)), .foreign),
+            (folder.file("program.so", patched(16, to: 2)), .notALibrary),
             (link("link.so", to: Built.puppet), .symbolicLink),
             (subfolder("folder.so"), .notAFile),
             (fifo("fifo.so"), .notAFile),
@@ -77,6 +84,13 @@ import Testing
                 "\(folder.path)/libLinked.so", "\(folder.path)/libOpen.so", "\(folder.path)/absent",
             ])
         #expect(issues.map(\.reason) == [.symbolicLink, .writableByOthers(mode: 0o666), .missing])
+    }
+
+    /// The puppet with another byte.
+    private func patched(_ offset: Int, to byte: UInt8) -> [UInt8] {
+        var bytes = puppet
+        bytes[offset] = byte
+        return bytes
     }
 
     private func link(_ name: String, to target: String) -> String {

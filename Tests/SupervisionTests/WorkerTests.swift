@@ -117,7 +117,8 @@ import WorkerProtocol
     @Test func `a library that is no plugin of ours is told with the worker's words`() async throws {
         let folder = TemporaryFolder()
         let path = folder.file("libNone.so", elf([note("RuntimeSync", type: 1, "{}")]))
-        let stage = try Stage { $0.plugin = (try? PluginFile(path: path)) ?? $0.plugin }
+        let library = try PluginFile(path: path)
+        let stage = try Stage { $0.plugin = library }
         stage.worker.start()
         let testimony = await stage.witness.testimony { !$0.lost.isEmpty }
         guard case .failed(.load, let why) = testimony.lost.first?.loss else {

@@ -96,7 +96,7 @@ typedef struct rts_delivery {
 typedef struct rts_completion {
     size_t size;
     uint32_t outcome;        /* rts_outcome */
-    uint32_t retry_after_ms; /* for RTS_RETRY: not before; 0 = the host decides */
+    uint32_t retry_after_ms; /* for RTS_RETRY: not before, but in a day at the latest; 0 = the host decides */
     rts_bytes detail;        /* the target's own words, for people; never a secret; at most 1 KiB is kept */
     rts_bytes account;       /* the account's stable id at the target (entryUUID, objectGUID, ...), if it has one */
     rts_bytes record;        /* for read_record: JSON object like rts_delivery.attributes */

@@ -15,7 +15,8 @@ public enum Disposition: Hashable, Sendable {
 /// Decides what becomes of a delivery after its plugin answered, or failed to.
 public struct DispositionRule: Hashable, Sendable {
     public var retry: RetryPolicy
-    /// How long to wait for an account that is not there yet, by attempt; the last one repeats. Milliseconds.
+    /// How long to wait for an account that is not there yet, by attempt; the last one repeats, and none is longer than
+    /// the longest wait of ``retry``. Milliseconds.
     public var absentWaits: [Int64]
 
     public init(retry: RetryPolicy = RetryPolicy(), absentWaits: [Int64] = [60_000, 300_000, 900_000, 3_600_000]) {
@@ -49,7 +50,8 @@ public struct DispositionRule: Hashable, Sendable {
         case .absent:
             if kind == .userDeleted { return .delivered }
             guard deliveryClass != .notification, !absentWaits.isEmpty else { return .dead }
-            return .awaitAccount(after: absentWaits[min(max(attempt, 1), absentWaits.count) - 1])
+            let wait = absentWaits[min(max(attempt, 1), absentWaits.count) - 1]
+            return .awaitAccount(after: min(wait, retry.maximum))
         case .retry, .unknown:
             let asked = Int64(completion.retryAfter)
             return .retry(after: retry.wait(afterAttempt: attempt, asked: asked, using: &generator))

@@ -232,13 +232,22 @@ public struct LaneTable: Sendable {
         return true
     }
 
-    /// Makes a waiting delivery due at once.
+    /// Makes a waiting delivery due at once, or at a moment if that comes sooner than its time.
     ///
     /// - Returns: whether it was waiting here.
-    public mutating func hurry(_ key: DeliveryKey, subject: Int64, now: Timestamp) -> Bool {
+    public mutating func hurry(
+        _ key: DeliveryKey, subject: Int64, to due: Timestamp? = nil, now: Timestamp
+    ) -> Bool {
         guard let index = find(key, subject: subject), entries[Int(index)].stage == .waiting else { return false }
-        entries[Int(index)].due = now
-        rouse(.init(due: now, index: index, key: key), now: now)
+        let sooner = due ?? now
+        guard sooner > now else {
+            entries[Int(index)].due = now
+            rouse(.init(due: now, index: index, key: key), now: now)
+            return true
+        }
+        guard entries[Int(index)].due > sooner else { return true }
+        entries[Int(index)].due = sooner
+        heap.insert(.init(due: sooner, index: index, key: key))
         return true
     }
 

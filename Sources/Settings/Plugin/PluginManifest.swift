@@ -74,6 +74,17 @@ public struct PluginManifest: Hashable, Sendable {
         guard problems.isEmpty else { throw ManifestError(problems: problems) }
     }
 
+    /// Stands for the manifest of a plugin that cannot be read: it may be able to do everything.
+    init(unreadable name: String) {
+        self.name = name
+        version = ""
+        abi = ""
+        about = ""
+        capabilities = Set(Capability.allCases)
+        var parser = SchemaParser()
+        settings = parser.parse(.object([]), at: "settings")
+    }
+
     /// Whether its deliver function takes deliveries of this class.
     public func delivers(_ deliveryClass: DeliveryClass) -> Bool {
         switch deliveryClass {

@@ -29,6 +29,21 @@ public struct ResolvedProvider: Hashable, Sendable {
     }
 }
 
+extension ResolvedProvider {
+    /// A provider whose plugin cannot be used now. What its plugin can do is not known, so everything that the settings
+    /// allow is for it; when the plugin is back, it is decided again. No worker can be started with this.
+    public init(withoutPlugin provider: ProviderSettings) {
+        let kinds: Set<EventKind> =
+            switch provider.kinds {
+            case .all: Set(EventKind.allCases)
+            case .only(let kinds): kinds
+            }
+        self.init(
+            provider: provider, manifest: PluginManifest(unreadable: provider.plugin), kinds: kinds, settingsJSON: [],
+            files: [], egress: [])
+    }
+}
+
 /// A file or secret of a provider's settings.
 public struct ProviderFile: Hashable, Sendable {
     /// Where its bytes come from.
@@ -66,13 +81,6 @@ extension SettingsLoader {
         variables.overlay(manifest.settings.keys, prefix: prefix, onto: &tree, &issues)
         issues += variables.unknown { !$0.hasPrefix(prefix) || otherVariables.contains($0) }
 
-        if manifest.name != provider.plugin {
-            issues.append(
-                SettingsIssue(
-                    at: provider.place(of: "plugin"), key: "plugin", "is not the name in the library's manifest",
-                    held: "\"\(provider.plugin)\"",
-                    accepts: manifest.name))
-        }
         var check = SchemaCheck(surroundings: provider.isEnabled ? surroundings : nil)
         let json = reader.descend("settings") { check.value(tree, manifest.settings, &$0) }
         let kinds = kinds(of: provider, manifest, &issues)

@@ -31,6 +31,9 @@ public struct ProviderSettings: Hashable, Sendable {
     public var name: String
     /// The file, as the loader found it.
     public var file: String
+    /// Why the file cannot be read; `nil` if it can. Of a file that cannot, nothing is known but the provider's name, so
+    /// everything may be meant for it.
+    public private(set) var unreadable: String?
     /// The plugin's name, such as `LDAPPassword`. Required.
     public var plugin = ""
     /// Default `true`. Off, its deliveries are skipped.
@@ -66,6 +69,15 @@ public struct ProviderSettings: Hashable, Sendable {
         self.file = file
         self.retry = retry
         settings = .empty(at: .file(file, line: 1, column: 1))
+    }
+
+    /// A provider of whose file nothing is known but the name.
+    init(name: String, unreadable file: String, because reason: String, retry: RetrySettings) {
+        self.init(name: name, file: file, retry: retry)
+        unreadable = reason
+        userTypes = .all
+        notify = .all
+        externalID = .optional
     }
 
     /// The plugin's library, in one of the plugin folders.

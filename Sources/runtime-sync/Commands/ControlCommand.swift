@@ -15,8 +15,9 @@ struct ControlOptions: ParsableArguments {
     var json = false
 
     /// Sends a command.
-    func call(_ method: HTTPRequest.Method, _ path: String) async throws -> [UInt8] {
-        try await ControlClient(socket: try socket ?? options.load().daemon.control.socket).call(method, path)
+    func call(_ method: HTTPRequest.Method, _ path: String, seconds: Int64 = 30) async throws -> [UInt8] {
+        try await ControlClient(socket: try socket ?? options.load().daemon.control.socket)
+            .call(method, path, seconds: seconds)
     }
 
     /// Prints the daemon's JSON as it is, or as a table.

@@ -10,7 +10,7 @@ struct Plugins: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Every plugin found, and files that look like one and cannot be used.",
+            abstract: "Every plugin found, files that look like one and cannot be used, and providers without one.",
             discussion: "`providers list` tells how the workers of a running daemon are sandboxed.")
 
         @OptionGroup var options: SettingsOption
@@ -28,7 +28,11 @@ struct Plugins: AsyncParsableCommand {
         func run() async throws {
             let loaded = try options.load()
             let (plugins, issues) = PluginFolder.scan(loaded.daemon.plugins.searched)
+            let stranded = ProviderAssembly(loaded, loader: options.loader).stranded
             for issue in issues { printError("\(issue)") }
+            for provider in stranded {
+                printError("provider \(provider.settings.provider.name) has no worker: \(provider.reason)")
+            }
             var entries: [Entry] = []
             for plugin in plugins {
                 do {
@@ -51,7 +55,7 @@ struct Plugins: AsyncParsableCommand {
                     }, whenEmpty: "no plugin in \(loaded.daemon.plugins.searched.joined(separator: ", "))"
                 ).print()
             }
-            if !issues.isEmpty { throw ExitCode.failure }
+            if !issues.isEmpty || !stranded.isEmpty { throw ExitCode.failure }
         }
     }
 

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Control
 internal import Delivery
+internal import FoundationEssentials
 internal import HTTPTypes
 
 struct Queue: AsyncParsableCommand {
@@ -12,13 +13,27 @@ struct Queue: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "What waits and what is dead, the oldest first.")
 
         @OptionGroup var control: ControlOptions
-        @Option(help: "Only this provider's.") var provider: String?
-        @Option(help: "At most so many of each.") var limit = 100
+        @OptionGroup var filter: FilterOptions
+        @Option(help: "At most so many that wait, and so many that are dead; 1 to 100000.") var limit = 100
+
+        func validate() throws {
+            guard (1...100_000).contains(limit) else { throw ValidationError("--limit is a whole number, 1 to 100000") }
+        }
 
         func run() async throws {
-            let filter = provider.map { "&provider=\(ControlClient.encoded($0))" } ?? ""
-            let answer = try await control.call(.get, "/queue?limit=\(limit)\(filter)")
+            let query = filter.query
+            let answer = try await control.call(.get, "/queue?limit=\(limit)\(query.map { "&\($0)" }.joined())")
             try control.show(answer, as: [DeliveryReport].self) { Table(deliveries: $0) }
+            let shown = try JSONDecoder().decode([DeliveryReport].self, from: Data(answer))
+            // Fewer of both than asked for: there are no more.
+            guard shown.count >= limit else { return }
+            let count = try await control.call(.get, "/queue/count?\(query.joined(separator: "&"))")
+            let all = try JSONDecoder().decode(QueueCount.self, from: Data(count))
+            let more = all.waiting + all.dead - shown.count
+            guard more > 0 else { return }
+            printError(
+                "\(more) more: \(all.waiting) wait and \(all.dead) are dead letters; --limit \(max(all.waiting, all.dead)) "
+                    + "shows all, --provider, --state, --reason and --kind fewer")
         }
     }
 
@@ -46,26 +61,45 @@ struct Queue: AsyncParsableCommand {
 
     struct Retry: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Try a waiting delivery now, or a dead letter again.",
-            discussion: "A dead letter goes under a new idempotency key: the target is to carry it out again.")
+            abstract: "Try waiting deliveries now, and dead letters again.",
+            discussion: """
+                A dead letter goes under a new idempotency key: the target is to carry it out again. Several go one after \
+                the other, at most 100 a second to each provider.
+                """)
 
         @OptionGroup var control: ControlOptions
-        @Argument var delivery: Int64
+        @OptionGroup var filter: FilterOptions
+        @Flag(help: "Every one that waits or is dead.") var all = false
+        @Argument(help: "One delivery; or an option says which.") var delivery: Int64?
+
+        func validate() throws { try filter.validate(delivery: delivery, all: all) }
 
         func run() async throws {
-            _ = try await control.call(.post, "/queue/\(delivery)/retry")
+            if let delivery {
+                _ = try await control.call(.post, "/queue/\(delivery)/retry")
+            } else {
+                try await filter.call("retry", over: control) { "\($0) to be tried again" }
+            }
         }
     }
 
     struct Drop: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Give a waiting delivery or a dead letter up; its password is destroyed.")
+            abstract: "Give waiting deliveries and dead letters up; their passwords are destroyed.")
 
         @OptionGroup var control: ControlOptions
-        @Argument var delivery: Int64
+        @OptionGroup var filter: FilterOptions
+        @Flag(help: "Every one that waits or is dead.") var all = false
+        @Argument(help: "One delivery; or an option says which.") var delivery: Int64?
+
+        func validate() throws { try filter.validate(delivery: delivery, all: all) }
 
         func run() async throws {
-            _ = try await control.call(.delete, "/queue/\(delivery)")
+            if let delivery {
+                _ = try await control.call(.delete, "/queue/\(delivery)")
+            } else {
+                try await filter.call("drop", over: control) { "\($0) dropped" }
+            }
         }
     }
 }

@@ -20,12 +20,25 @@ struct ControlRoutes: Sendable {
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
             ControlRoute(.post, "/providers/:name/resume") { try await pause($0, false) },
             ControlRoute(.get, "/queue") { request in
-                guard let limit = Int(request.query["limit"] ?? "100"), limit > 0 else {
-                    throw ControlError(status: 400, "limit is a whole number from 1")
+                guard let limit = Int(request.query["limit"] ?? "100"), Self.limits.contains(limit) else {
+                    throw ControlError(
+                        status: 400,
+                        "limit is a whole number, \(Self.limits.lowerBound) to \(Self.limits.upperBound)")
                 }
-                return try await Self.answering {
-                    try await dispatcher.queue(limit: limit, provider: request.query["provider"])
-                }
+                let filter = try QueueFilter(query: request.query)
+                return try await Self.answering { try await dispatcher.queue(filter, limit: limit) }
+            },
+            ControlRoute(.get, "/queue/count") { request in
+                let filter = try QueueFilter(query: request.query)
+                return try await Self.answering { try await dispatcher.count(filter) }
+            },
+            ControlRoute(.post, "/queue/retry") { request in
+                let filter = try QueueFilter(query: request.query)
+                return try await Self.answering { try await dispatcher.retry(filter) }
+            },
+            ControlRoute(.post, "/queue/drop") { request in
+                let filter = try QueueFilter(query: request.query)
+                return try await Self.answering { try await dispatcher.drop(filter) }
             },
             ControlRoute(.get, "/queue/:id") { request in
                 try await Self.answering { try await dispatcher.show(try Self.id(request)) }
@@ -45,6 +58,9 @@ struct ControlRoutes: Sendable {
             },
         ]
     }
+
+    /// How much of the queue may be listed at once; each delivery is read from the journal.
+    private static let limits = 1...100_000
 
     private func providers() async throws -> [ProviderStatus] {
         try await dispatcher.providers().map { report in

@@ -33,7 +33,9 @@ struct Daemon {
         for issue in assembly.issues { printError("\(issue)") }
         guard !assembly.hasErrors else { throw StartFailure("the settings cannot be used", isSettings: true) }
         for (provider, reason) in assembly.unusable {
-            logger.error("provider skipped", metadata: ["provider": "\(provider)", "reason": "\(reason)"])
+            logger.error(
+                "provider without a worker, its deliveries wait",
+                metadata: ["provider": "\(provider)", "reason": "\(reason)"])
         }
 
         let fatal: @Sendable (String) -> Void = { reason in
@@ -47,7 +49,11 @@ struct Daemon {
         let sealer = Sealer(keys: keys)
         let dispatcher = Dispatcher(clock: Self.clocks, fatal: fatal)
         let slots = try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
-        let routes = zip(assembly.assembled, slots).map { $0.route(slot: $1, daemon: settings) }
+        var routes = zip(assembly.assembled, slots).map { $0.settings.route(slot: $1, daemon: settings) }
+        for provider in assembly.stranded {
+            let slot = try journal.slot(for: provider.settings.provider.name)
+            routes.append(provider.settings.route(slot: slot, daemon: settings, obstacle: provider.reason))
+        }
         let names = settings.targeting.names
         try dispatcher.start(
             journal: journal, vault: Vault(sealer: sealer, ring: ring), names: names, routes: routes,
@@ -68,13 +74,16 @@ struct Daemon {
             limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
             ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
             logger: Logger(label: "intake"), onListening: listening)
+        let (opening, isOpen) = AsyncStream.makeStream(of: Never.self)
         let control = try ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
-            logger: Logger(label: "control"))
+            logger: Logger(label: "control"), onListening: { isOpen.finish() })
+        // No event is taken before operators can be answered; and when one door fails, the other is closed in order.
+        let doors: [any Service] = [control, FollowingService(intake, after: opening)]
         let services = ServiceGroup(
             configuration: .init(
-                services: [.init(service: intake), .init(service: control)],
+                services: doors.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         var failure: (any Error)?
         do {
@@ -119,7 +128,10 @@ struct Daemon {
             } catch {
                 // One provider's file is no reason to take no events: its deliveries wait.
                 let name = provider.settings.provider.name
-                logger.error("provider has no worker", metadata: ["provider": "\(name)", "reason": "\(error)"])
+                logger.error(
+                    "provider without a worker, its deliveries wait",
+                    metadata: ["provider": "\(name)", "reason": "\(error)"])
+                dispatcher.obstruct(slot: slot, reason: "\(error)")
                 continue
             }
             let host = ProviderHost(

@@ -9,11 +9,19 @@ struct AssembledProvider: Sendable {
     var plugin: PluginFile
 }
 
+/// A provider that stands in the settings and can have no worker: its plugin, or its file, cannot be used. Its deliveries
+/// wait until a start at which it can.
+struct StrandedProvider: Sendable {
+    /// As if the plugin could do everything.
+    var settings: ResolvedProvider
+    var reason: String
+}
+
 /// What became of the providers of the settings.
 struct ProviderAssembly: Sendable {
     var assembled: [AssembledProvider] = []
-    /// Providers whose plugin cannot be used, and why: the others start.
-    var unusable: [(provider: String, reason: String)] = []
+    /// The others start.
+    var stranded: [StrandedProvider] = []
     /// What is wrong in the settings: nothing starts.
     var issues: [SettingsIssue] = []
 
@@ -21,19 +29,40 @@ struct ProviderAssembly: Sendable {
     init(_ loaded: LoadedSettings, loader: SettingsLoader) {
         let folders = loaded.daemon.plugins.searched
         for provider in loaded.providers {
+            func strand(_ reason: String) {
+                stranded.append(
+                    StrandedProvider(settings: ResolvedProvider(withoutPlugin: provider), reason: reason))
+            }
+            if let reason = provider.unreadable {
+                strand("\(provider.file) cannot be read: \(reason)")
+                continue
+            }
+            // Without a plugin's name there is nothing to look for; the settings have told.
+            guard !provider.plugin.isEmpty else { continue }
             do {
                 let plugin = try Self.find(provider.libraryName, in: folders)
                 let manifest = try PluginManifest(parsing: plugin.manifest)
+                guard manifest.name == provider.plugin else {
+                    strand(
+                        """
+                        \(plugin.path) is the plugin \(manifest.name), as its manifest says, and the settings name \
+                        \(provider.plugin): one of the two names is wrong
+                        """)
+                    continue
+                }
                 let (resolved, issues) = loader.resolve(provider, against: manifest)
                 self.issues += issues
                 if let resolved { assembled.append(AssembledProvider(settings: resolved, plugin: plugin)) }
             } catch let error as ManifestError {
-                unusable.append((provider.name, "the manifest of \(provider.libraryName): \(error)"))
+                strand("\(provider.libraryName): \(error)")
             } catch {
-                unusable.append((provider.name, "\(error)"))
+                strand("\(error)")
             }
         }
     }
+
+    /// The stranded ones by name, and why.
+    var unusable: [(provider: String, reason: String)] { stranded.map { ($0.settings.provider.name, $0.reason) } }
 
     var hasErrors: Bool { issues.contains { $0.severity == .error } }
 
@@ -55,20 +84,24 @@ extension PluginSettings {
     var searched: [String] { folders.isEmpty ? [Daemon.ownFolder] : folders }
 }
 
-extension AssembledProvider {
+extension ResolvedProvider {
     /// What the dispatcher has to know of it.
-    func route(slot: Int, daemon: DaemonSettings) -> ProviderRoute {
-        let provider = settings.provider
-        return ProviderRoute(
-            slot: slot, name: provider.name, targeting: settings.targetingRule(in: daemon),
-            classes: Set(DeliveryClass.allCases.filter { settings.manifest.delivers($0) }),
+    ///
+    /// - Parameter obstacle: why it can have no worker, if it cannot.
+    func route(slot: Int, daemon: DaemonSettings, obstacle: String? = nil) -> ProviderRoute {
+        ProviderRoute(
+            slot: slot, name: provider.name, targeting: targetingRule(in: daemon),
+            classes: Set(DeliveryClass.allCases.filter { manifest.delivers($0) }),
             mapping: EventModel.AttributeMapping(rules: provider.mapping.map(\.rule)),
             disposition: DispositionRule(retry: provider.retry.policy),
             giveUpAfter: provider.retry.giveUpAfter.wholeMilliseconds, deadline: provider.deadline.wholeMilliseconds,
-            window: provider.inFlight, canCheck: settings.manifest.capabilities.contains(.check),
-            canRead: settings.manifest.capabilities.contains(.readRecord), isObserving: provider.mode == .observe)
+            window: provider.inFlight, canCheck: manifest.capabilities.contains(.check),
+            canRead: manifest.capabilities.contains(.readRecord), isObserving: provider.mode == .observe,
+            obstacle: obstacle)
     }
+}
 
+extension AssembledProvider {
     /// What its worker is started with.
     ///
     /// - Throws: if a file or secret of its settings cannot be read.
