@@ -134,7 +134,6 @@ let package = Package(
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Settings", "WorkerProtocol", "Intake", "Control", "Delivery",
                 "Supervision", "Sockets", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1, nioSSL,
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 lifecycle, httpTypes,
             ],

@@ -64,7 +64,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// `errno`.
     public let number: Int32
 
-    init(_ call: String, _ number: Int32 = errno) {
+    package init(_ call: String, _ number: Int32 = errno) {
         self.call = call
         self.number = number
     }

@@ -7,7 +7,7 @@ internal import Glibc
 /// No signal is handled on it, so that none interrupts its system calls.
 ///
 /// - Parameter name: Shown by `ps -L`; the kernel keeps 15 bytes.
-func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
+package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
     let work = Unmanaged.passRetained(ThreadWork(name: name, body: body))
     var thread = pthread_t()
     let error = pthread_create(&thread, nil, runThreadWork, work.toOpaque())

@@ -200,7 +200,7 @@ struct HousekeepingTests {
         let letters = try rig.journal.deadLetters()
         #expect(letters.map(\.reason) == ["damaged"])
         #expect(try rig.vault.openDetail(letters[0].detail, of: letters[0].id).contains("subject 1"))
-        let reports = try rig.core.describe(try rig.journal.queuePage(slot: 0, limit: 10), now: rig.now)
+        let reports = try rig.core.describe(rig.page(), now: rig.now)
         #expect(reports.map(\.user) == [isFolded ? "?" : "u1"])
         #expect(try rig.ended() == ["delivered": 1, "dead": 1])
         try rig.post(TestEvent(id: "e3", password: "r", sequence: 3))

@@ -178,7 +178,7 @@ struct OperatorTests {
 
 extension Rig {
     /// What the journal holds of the queue.
-    fileprivate func page() throws -> QueuePage {
+    func page() throws -> QueuePage {
         QueuePage(waiting: try journal.deliveries(limit: 1_000), dead: try journal.deadLetters(.all))
     }
 }

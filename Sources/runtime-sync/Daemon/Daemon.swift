@@ -12,7 +12,6 @@ internal import ServiceLifecycle
 internal import Settings
 internal import Supervision
 internal import Synchronization
-internal import UnixSignals
 
 /// The daemon, put together top to bottom: keys, journal, dispatcher, workers, doors.
 struct Daemon {
@@ -38,6 +37,7 @@ struct Daemon {
                 metadata: ["provider": "\(provider)", "reason": "\(reason)"])
         }
 
+        let stopSignals = try StopSignals()
         let fatal: @Sendable (String) -> Void = { reason in
             // What is on disk is found out at the next start; going on could only make it worse.
             printError("runtime-sync: fatal: \(reason)")
@@ -83,8 +83,9 @@ struct Daemon {
         let doors: [any Service] = [control, FollowingService(intake, after: opening)]
         let services = ServiceGroup(
             configuration: .init(
-                services: doors.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                services: doors.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) } + [
+                    .init(service: stopSignals, successTerminationBehavior: .gracefullyShutdownGroup)
+                ], logger: logger))
         var failure: (any Error)?
         do {
             try await services.run()

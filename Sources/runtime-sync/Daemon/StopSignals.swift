@@ -1,0 +1,44 @@
+internal import Glibc
+internal import ServiceLifecycle
+internal import Supervision
+
+/// Ends when the daemon is asked to stop, by SIGTERM or SIGINT; the group that it is part of ends with it.
+///
+/// A handler, a pair of sockets and a thread, and not the signal sources of Dispatch that the group would use by itself: on Linux one
+/// of them now and then never tells that it is registered (one start of some hundreds on a busy machine), and the start
+/// waits for that for ever.
+struct StopSignals: Service {
+    private let signals: AsyncStream<Void>
+
+    /// From now on the signals are heard, and end nothing by themselves. Call it once, before there is anything to lose.
+    init() throws {
+        var ends: [Int32] = [-1, -1]
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw SystemError("socketpair") }
+        let ear = ends[0]
+        bell = ends[1]
+        let (signals, heard) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.signals = signals
+        try startThread("signals") {
+            var byte: UInt8 = 0
+            while read(ear, &byte, 1) == 1 { heard.yield() }
+        }
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { _ in
+            let before = errno
+            write(bell, "!", 1)
+            errno = before
+        }
+        action.sa_flags = SA_RESTART
+        for signal in [SIGTERM, SIGINT] { sigaction(signal, &action, nil) }
+    }
+
+    func run() async {
+        await cancelWhenGracefulShutdown {
+            for await _ in signals { return }
+        }
+    }
+}
+
+/// Where the handler writes; set before there is one. A handler may use nothing that has to be made first.
+private nonisolated(unsafe) var bell: Int32 = -1
