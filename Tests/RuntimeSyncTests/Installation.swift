@@ -63,7 +63,8 @@ final class Installation: Sendable {
         let settings = settings
         let program = try await NIOThreadPool.singleton.runIfActive {
             let program = try Program(["serve", "--settings", settings])
-            _ = try program.line(with: "listening address=")
+            let line = try program.line(with: "listening address=")
+            program.port = line.split(separator: ":").last.flatMap { UInt16($0) }
             return program
         }
         let result: Result<Void, any Error>

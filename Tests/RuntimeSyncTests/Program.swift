@@ -1,5 +1,6 @@
 import Glibc
 import NIOPosix
+import Synchronization
 import TargetServers
 import Testing
 
@@ -25,6 +26,7 @@ final class Program: Sendable {
     }()
 
     let pid: pid_t
+    private let intakePort = Atomic<UInt16>(0)
     private let output: Int32
     private let errors: Int32
 
@@ -77,6 +79,12 @@ final class Program: Sendable {
         try await NIOThreadPool.singleton.runIfActive {
             try Program(arguments, input: input, environment: environment, workingFolder: workingFolder).wait()
         }
+    }
+
+    /// Where the intake listens, once that is known; `nil` for a Unix socket.
+    var port: UInt16? {
+        get { intakePort.load(ordering: .relaxed) == 0 ? nil : intakePort.load(ordering: .relaxed) }
+        set { intakePort.store(newValue ?? 0, ordering: .relaxed) }
     }
 
     /// Waits for its end; what it says is little enough to wait in the pipes.

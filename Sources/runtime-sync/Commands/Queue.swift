@@ -17,6 +17,7 @@ struct Queue: AsyncParsableCommand {
 
         func run() async throws {
             let filter = provider.map { "&provider=\(ControlClient.encoded($0))" } ?? ""
+            try await control.warnOfWant()
             let answer = try await control.call(.get, "/queue?limit=\(limit)\(filter)")
             try control.show(answer, as: [DeliveryReport].self) { Table(deliveries: $0) }
         }

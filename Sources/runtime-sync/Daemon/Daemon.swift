@@ -57,8 +57,12 @@ struct Daemon {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount / 2))
         let hosts = try startWorkers(assembly, slots: slots, dispatcher: dispatcher, loop: group.next())
         let address = AddressBox(address: "")
+        let (commands, controlIsOpen) = AsyncStream<Void>.makeStream()
         let listening: @Sendable (any Channel) async -> Void = { channel in
             address.set(channel.localAddress)
+            // Who waits for this line may go on with a command.
+            for await _ in commands {}
+            guard !Task.isCancelled else { return }
             Logger(label: "intake").notice("listening", metadata: ["address": "\(address.value)"])
             // Not before: the disk belongs to the start until the door is open.
             if !journal.wasClosedInOrder { MediaCheck.start(journal, logger: Logger(label: "journal")) }
@@ -68,10 +72,10 @@ struct Daemon {
             limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
             ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
             logger: Logger(label: "intake"), onListening: listening)
-        let control = try ControlServer(
+        let control = ControlServer(
             socket: settings.control.socket,
-            routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
-            logger: Logger(label: "control"))
+            routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address, room: intake.room).all,
+            group: group, onListening: { controlIsOpen.finish() })
         let services = ServiceGroup(
             configuration: .init(
                 services: [.init(service: intake), .init(service: control)],
