@@ -53,16 +53,18 @@ import Testing
                 for _ in 0..<3 { #expect(try door.post(event("e2")).status == 503) }
             }
         }
-        let told = log.all.map { "\($0.level) \($0.message) \($0.metadata["status"] ?? "-")" }
+        let lines = log.all
+        let told = lines.map { "\($0.level) \($0.message) \($0.metadata["status"] ?? "-")" }
         #expect(
             told == [
                 "warning refused 401", "warning refused 403", "notice refused 400", "error no events are taken in -",
             ])
-        #expect(log.all[0].metadata["peer"] == "127.0.0.1" && log.all[0].metadata["source"] == nil)
-        #expect(log.all[0].metadata["reason"] == "the signature matches no source")
-        #expect(log.all[1].metadata["source"] == "kc")
-        #expect(log.all[3].metadata["reason"] == "the journal is full")
-        #expect(!"\(log.all)".contains("canary"))
+        try #require(lines.count == 4)
+        #expect(lines[0].metadata["peer"] == "127.0.0.1" && lines[0].metadata["source"] == nil)
+        #expect(lines[0].metadata["reason"] == "the signature matches no source")
+        #expect(lines[1].metadata["source"] == "kc")
+        #expect(lines[3].metadata["reason"] == "the journal is full")
+        #expect(!"\(lines)".contains("canary"))
     }
 
     @Test func `for want of room is a state, with a beginning and an end`() {
