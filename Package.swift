@@ -51,9 +51,6 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
-let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
-let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -78,10 +75,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -97,7 +92,7 @@ let package = Package(
         .target(name: "Journal", dependencies: ["EventModel", grdb, sqlite], swiftSettings: strict),
         .target(
             name: "WorkerProtocol", dependencies: ["EventModel", "CWorkerProtocol", nioCore], swiftSettings: strict),
-        .target(name: "Sockets", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "Sockets", dependencies: [nioCore, nioPosix, lifecycle], swiftSettings: strict),
         .target(
             name: "Settings", dependencies: ["EventModel", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
@@ -106,15 +101,13 @@ let package = Package(
         .target(
             name: "Intake",
             dependencies: [
-                "EventModel", "Credentials", "Journal", "Sockets", hummingbirdTLS,
-                hummingbirdCore, nioCore, logging, httpTypes, lifecycle,
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), nioSSL,
+                "EventModel", "Credentials", "Journal", "Sockets", nioCore, nioHTTP1, nioSSL, logging, lifecycle,
             ],
             swiftSettings: strict),
         .target(
             name: "Control",
             dependencies: [
-                "Sockets", hummingbird, hummingbirdCore, httpClient, httpTypes, nioCore, nioHTTP1, logging, lifecycle,
+                "Sockets", httpClient, httpTypes, nioCore, nioHTTP1, lifecycle,
             ],
             swiftSettings: strict),
         .target(
@@ -241,7 +234,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             // The program and the plugins are run as they are built; linking them would bring their linker settings along.
-            name: "RuntimeSyncTests", dependencies: ["EventModel", "Installations", "TargetServers", "Workbench"],
+            name: "RuntimeSyncTests",
+            dependencies: ["EventModel", "Installations", "TargetServers", "Workbench", nioPosix],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["CSandboxTests", "CSpawn", "CWorkerProtocol", "Workbench"],

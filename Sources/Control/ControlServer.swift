@@ -1,9 +1,6 @@
-internal import Glibc
 public import HTTPTypes
-internal import Hummingbird
-internal import HummingbirdCore
-public import Logging
 public import NIOCore
+internal import NIOHTTP1
 public import ServiceLifecycle
 internal import Sockets
 
@@ -46,103 +43,34 @@ public struct ControlRoute: Sendable {
 ///
 /// Two things see to that: the socket's mode, 0600, and the peer's user id, asked of the kernel for each request.
 public struct ControlServer: Service, Sendable {
-    private let server: any Service
-    private let address: ListenerAddress
+    /// So many commands at a time.
+    private static let limit = 64
+
+    private let routes: [ControlRoute]
+    private let listener: Listener
+    private let onListening: @Sendable () -> Void
 
     /// - Parameters:
     ///   - socket: path of the socket; one that a dead daemon left behind is replaced.
-    ///   - onListening: called once, when commands are taken.
+    ///   - onListening: called once commands are taken.
     public init(
-        socket: String, routes: [ControlRoute], group: any EventLoopGroup, logger: Logger,
+        socket: String, routes: [ControlRoute], group: any EventLoopGroup,
         onListening: @escaping @Sendable () -> Void = {}
-    ) throws {
-        address = .unix(path: socket)
-        let address = address
-        let router = Router(context: ControlContext.self)
-        router.add(middleware: OwnerOnly())
-        for route in routes {
-            router.on(RouterPath(route.path), method: route.method) { request, context in
-                let parameters = Dictionary(
-                    context.parameters.map { (String($0.key), PercentEncoding.decode($0.value)) },
-                    uniquingKeysWith: { first, _ in first })
-                let query = Dictionary(
-                    request.uri.queryParameters.map { (String($0.key), String($0.value)) },
-                    uniquingKeysWith: { first, _ in first })
-                do {
-                    let json = try await route.run(ControlRequest(parameters: parameters, query: query))
-                    return Response(
-                        status: .ok, headers: [.contentType: "application/json"],
-                        body: .init(byteBuffer: ByteBuffer(bytes: json)))
-                } catch let error as ControlError {
-                    return Response(error)
-                } catch {
-                    return Response(ControlError(status: 500, "the command failed: \(error)"))
-                }
-            }
-        }
-        let responder = router.buildResponder()
-        // Not an `Application`: its clock for the Date header wakes an idle daemon every second.
-        let builder = HTTPServerBuilder.http1()
-        server = try builder.buildServer(
-            configuration: ServerConfiguration(address: .unixDomainSocket(path: socket)), eventLoopGroup: group,
-            logger: logger,
-            responder: { request, writer, channel in
-                let context = ControlContext(source: .init(channel: channel, logger: logger))
-                let response = try await responder.respond(to: request, context: context)
-                try await writer.write(response: response.head, body: response.body)
-            },
-            onServerRunning: { _ in
-                address.open(mode: 0o600)
-                onListening()
-            })
+    ) {
+        self.routes = routes
+        self.onListening = onListening
+        listener = Listener(
+            .unix(path: socket), mode: 0o600, connections: Connections(limit: Self.limit), group: group)
     }
 
     /// Serves until the graceful shutdown.
     ///
     /// - Throws: ``ListenerError`` if the socket cannot be listened on: among others when another daemon does.
     public func run() async throws {
-        try await address.listen { try await server.run() }
-    }
-}
-
-extension Response {
-    fileprivate init(_ error: ControlError) {
-        self.init(
-            status: .init(code: error.status), headers: [.contentType: "text/plain; charset=utf-8"],
-            body: .init(byteBuffer: ByteBuffer(string: error.description)))
-    }
-}
-
-/// A request with the connection it came over.
-private struct ControlContext: RequestContext {
-    typealias Source = ApplicationRequestContextSource
-
-    var coreContext: CoreRequestContextStorage
-    let channel: any Channel
-
-    init(source: Source) {
-        coreContext = .init(source: source)
-        channel = source.channel
-    }
-}
-
-/// Refuses everybody but the daemon's own user and root.
-private struct OwnerOnly: RouterMiddleware {
-    typealias Context = ControlContext
-
-    func handle(
-        _ request: Request, context: ControlContext,
-        next: @concurrent (Request, ControlContext) async throws -> Response
-    ) async throws -> Response {
-        let uid = try await PeerCredentials.of(context.channel).map(\.uid).get()
-        guard uid == geteuid() || uid == 0 else {
-            return Response(ControlError(status: 403, "only the daemon's own user and root may send it commands"))
-        }
-        do {
-            return try await next(request, context)
-        } catch let error as HTTPError where error.status == .notFound {
-            return Response(
-                ControlError(status: 404, "the daemon has no such command: is it of the same version as this program?"))
-        }
+        try await listener.run(configure: { [routes] channel, connection in
+            try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                withPipeliningAssistance: false, withErrorHandling: false)
+            try channel.pipeline.syncOperations.addHandler(ControlHandler(routes: routes, connection: connection))
+        }) { _ in onListening() }
     }
 }

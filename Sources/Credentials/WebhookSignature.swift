@@ -9,8 +9,8 @@ public struct WebhookSignature: Sendable {
         case matched(Secret)
         /// The header is absent or empty.
         case missing(header: String)
-        /// The header does not say what it must.
-        case malformed(header: String)
+        /// The header does not say what it must; `accepts` tells what that is.
+        case malformed(header: String, accepts: String)
         /// It was signed `seconds` ago (negative: in the future), and that is beyond the tolerance.
         case stale(seconds: Int64)
         /// No signature matches: another secret, or a changed message.
@@ -48,13 +48,19 @@ public struct WebhookSignature: Sendable {
         guard let timestamp, !timestamp.isEmpty else { return .missing(header: "webhook-timestamp") }
         guard let signatures, !signatures.isEmpty else { return .missing(header: "webhook-signature") }
         // A full stop in the id would let one signature stand for two ways to cut id, timestamp and body apart.
-        guard !id.utf8.contains(UInt8(ascii: ".")) else { return .malformed(header: "webhook-id") }
+        guard !id.utf8.contains(UInt8(ascii: ".")) else {
+            return .malformed(header: "webhook-id", accepts: "any text without a full stop")
+        }
         guard timestamp.utf8.count <= 12, timestamp.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
             let signedAt = Int64(timestamp)
-        else { return .malformed(header: "webhook-timestamp") }
+        else { return .malformed(header: "webhook-timestamp", accepts: "whole seconds since 1970, in UTC") }
         let candidates = signatures.utf8.split(separator: UInt8(ascii: " ")).filter { $0.starts(with: "v1,".utf8) }
             .map { $0.dropFirst(3) }
-        guard !candidates.isEmpty else { return .malformed(header: "webhook-signature") }
+        guard !candidates.isEmpty else {
+            return .malformed(
+                header: "webhook-signature",
+                accepts: "v1, and behind the comma the HMAC-SHA256 in Base64; several with spaces between")
+        }
         let age = now.milliseconds / 1_000 - signedAt
         guard abs(age) <= Self.tolerance else { return .stale(seconds: age) }
         if Self.holds(candidates, current.signature(id: id, timestamp: timestamp, body: body)) {

@@ -19,24 +19,28 @@ final class Answer {
     }
 
     private let seen: SeenEvents
+    private let room: JournalRoom
     private var content: Content
     private var open = 0
 
     /// Nothing of the request is taken in.
-    init(refusing refusal: Refusal, seen: SeenEvents) {
+    init(refusing refusal: Refusal, _ gate: Gatekeeper) {
         content = .refused(refusal)
-        self.seen = seen
+        seen = gate.seen
+        room = gate.room
     }
 
-    init(to fate: Gatekeeper.Fate, seen: SeenEvents) {
+    init(to fate: Gatekeeper.Fate, _ gate: Gatekeeper) {
         content = .event(fate)
-        self.seen = seen
+        seen = gate.seen
+        room = gate.room
         open = fate.isOpen ? 1 : 0
     }
 
-    init(to batch: [(line: Int, fate: Gatekeeper.Fate)], seen: SeenEvents) {
+    init(to batch: [(line: Int, fate: Gatekeeper.Fate)], _ gate: Gatekeeper) {
         content = .batch(batch)
-        self.seen = seen
+        seen = gate.seen
+        room = gate.room
         open = batch.count { $0.fate.isOpen }
     }
 
@@ -60,7 +64,8 @@ final class Answer {
         if case .waits(let id, _) = fate {
             if isOnDisk { seen.committed(id) } else { seen.failed(id) }
         }
-        return isOnDisk ? fate : .refused(.unavailable("the journal could not be written"))
+        if isOnDisk { room.committed() } else { room.refused(Refusal.notWritten.detail) }
+        return isOnDisk ? fate : .refused(.notWritten)
     }
 
     /// What is written to the client.
@@ -73,15 +78,23 @@ final class Answer {
     }
 
     private static func response(to batch: [(line: Int, fate: Gatekeeper.Fate)]) -> Response {
-        let results = batch.map { line, fate in
-            JSONValue.object([.init("line", .number("\(line)"))] + fate.members)
+        let results = JSONValue.Member(
+            "results",
+            .array(
+                batch.map { line, fate in JSONValue.object([.init("line", .number("\(line)"))] + fate.members) }))
+        let refusals = batch.compactMap { line, fate in fate.refusal.map { (line: line, refusal: $0) } }
+        let passing = refusals.first { $0.refusal.status == 503 }
+        guard refusals.count == batch.count, let first = passing ?? refusals.first else {
+            return Response(
+                status: 202, document: .object([results]), retryAfter: passing?.refusal.retryAfter)
         }
-        let unavailable = batch.compactMap { $0.fate.refusal }.filter { $0.status == 503 }
-        // Only if no line at all could be taken is the whole batch to be sent again.
-        if let refusal = unavailable.first, unavailable.count == batch.count { return Response(refusal) }
+        // Nothing was taken in, and who looks at the status alone must see it: 503 if it may come again as it is, else
+        // what all lines have in common.
+        var refusal = first.refusal
+        if passing == nil, refusals.contains(where: { $0.refusal.status != refusal.status }) { refusal.status = 400 }
+        refusal.detail = "no line was taken in; line \(first.line): \(refusal.detail)"
         return Response(
-            status: 202, document: .object([.init("results", .array(results))]),
-            retryAfter: unavailable.first?.retryAfter)
+            status: refusal.status, document: .object(refusal.members + [results]), retryAfter: refusal.retryAfter)
     }
 }
 
@@ -112,7 +125,7 @@ extension Gatekeeper.Fate {
         }
     }
 
-    fileprivate var refusal: Refusal? {
+    var refusal: Refusal? {
         guard case .refused(let refusal) = self else { return nil }
         return refusal
     }

@@ -12,6 +12,7 @@ struct Gatekeeper: Sendable {
     let idHash: KeyedHash
     let seen: SeenEvents
     let journal: Journal
+    let room: JournalRoom
 
     /// What came with a body.
     struct Credentials {
@@ -53,7 +54,8 @@ struct Gatekeeper: Sendable {
         }
         switch verdict {
         case .missing(let header): throw .unauthenticated("the header \(header) is missing")
-        case .malformed(let header): throw .unauthenticated("the header \(header) is malformed")
+        case .malformed(let header, let accepted):
+            throw .unauthenticated("the header \(header) is malformed; accepted: \(accepted)")
         case .stale(let seconds):
             throw .unauthenticated(
                 "webhook-timestamp is \(seconds) s off our clock; \(WebhookSignature.tolerance) s are tolerated")
@@ -97,7 +99,8 @@ struct Gatekeeper: Sendable {
         } catch let refusal as Refusal {
             return .refused(refusal)
         } catch SubmitRefusal.full {
-            return .refused(.unavailable("the journal is full"))
+            room.refused(Refusal.journalIsFull.detail)
+            return .refused(.journalIsFull)
         } catch SubmitRefusal.tooManyWaiting {
             return .refused(.unavailable("too many events wait for the disk"))
         } catch {

@@ -1,6 +1,6 @@
 internal import EventModel
-internal import HTTPTypes
 internal import NIOCore
+internal import NIOHTTP1
 
 /// A request while it is being received: what its head asks for, and as much of its body as will be looked at. Limits
 /// count before anything is kept.
@@ -10,7 +10,7 @@ struct IncomingRequest {
     let credentials: Gatekeeper.Credentials
     /// The answer has no body, whatever its length says.
     let isHead: Bool
-    /// The client wants the connection closed after the answer.
+    /// The client wants the connection closed after the answer, or speaks HTTP/1.0, where that is the rule.
     let closes: Bool
     /// The client waits for our word before it sends the body (RFC 9110, section 10.1.1).
     let awaitsContinue: Bool
@@ -22,25 +22,33 @@ struct IncomingRequest {
     private var received = 0
 
     /// - Parameter peerUID: who sends it, if it comes over a Unix socket.
-    init(_ head: HTTPRequest, peerUID: UInt32?, limits: IntakeLimits, budget: BodyBudget) {
-        let fields = head.headerFields
-        let mediaType = fields[.contentType].map(Self.mediaType)
-        isBatch = mediaType == "application/x-ndjson"
+    init(_ head: HTTPRequestHead, peerUID: UInt32?, limits: IntakeLimits, budget: BodyBudget) {
+        /// Fields of one name are one list (RFC 9110, section 5.3).
+        func field(_ name: String) -> String? {
+            let values = head.headers[name]
+            return values.count > 1 ? values.joined(separator: ", ") : values.first
+        }
+        let mediaType = field("content-type").map(MediaType.init)
+        isBatch = mediaType?.name == "application/x-ndjson"
         credentials = Gatekeeper.Credentials(
-            id: fields[.webhookID], timestamp: fields[.webhookTimestamp], signatures: fields[.webhookSignature],
+            id: field("webhook-id"), timestamp: field("webhook-timestamp"), signatures: field("webhook-signature"),
             peerUID: peerUID)
-        isHead = head.method == .head
-        closes = fields[.connection].map { Self.has("close", in: $0) } ?? false
-        awaitsContinue = fields[.expect]?.lowercased() == "100-continue"
+        isHead = head.method == .HEAD
+        closes = head.version == .http1_0 || (field("connection").map { Self.has("close", in: $0) } ?? false)
+        awaitsContinue = field("expect")?.lowercased() == "100-continue"
         limit = isBatch ? limits.batchBytes : limits.bodyBytes
-        let length = fields[.contentLength].flatMap { Int($0) } ?? 0
+        let length = field("content-length").flatMap { Int($0) } ?? 0
         refusal =
-            if head.path.map({ $0.prefix { $0 != "?" } }) != "/v1/events" {
+            if head.uri.prefix(while: { $0 != "?" }) != "/v1/events" {
                 .notFound
-            } else if head.method != .post {
+            } else if head.method != .POST {
                 .method
-            } else if mediaType != "application/json", !isBatch {
+            } else if mediaType?.name != "application/json", !isBatch {
                 .contentType
+            } else if mediaType?.isUTF8 == false {
+                .charset
+            } else if field("content-encoding").map({ $0.lowercased() != "identity" }) ?? false {
+                .contentEncoding
             } else if length > limit {
                 .tooLarge(limit)
             } else {
@@ -70,22 +78,23 @@ struct IncomingRequest {
     /// Whether the body has begun.
     var hasBegun: Bool { received > 0 }
 
-    private static func mediaType(_ field: String) -> String {
-        String(field.prefix { $0 != ";" && $0 != " " && $0 != "\t" }).lowercased()
-    }
-
     private static func has(_ option: String, in field: String) -> Bool {
         field.split(separator: ",").contains { $0.filter { $0 != " " && $0 != "\t" }.lowercased() == option }
     }
 }
 
-extension HTTPField.Name {
-    fileprivate static let webhookID = known("webhook-id")
-    fileprivate static let webhookTimestamp = known("webhook-timestamp")
-    fileprivate static let webhookSignature = known("webhook-signature")
+/// What `content-type` says (RFC 9110, section 8.3).
+private struct MediaType {
+    /// In small letters.
+    var name: String
+    /// JSON between systems is UTF-8 (RFC 8259, section 8.1), whatever else is announced.
+    var isUTF8 = true
 
-    private static func known(_ name: String) -> Self {
-        guard let name = Self(name) else { preconditionFailure("a valid field name") }
-        return name
+    init(_ field: String) {
+        let parts = field.lowercased().split(separator: ";", omittingEmptySubsequences: false).map {
+            String($0.filter { $0 != " " && $0 != "\t" && $0 != "\"" })
+        }
+        name = parts[0]
+        isUTF8 = parts.dropFirst().allSatisfy { !$0.hasPrefix("charset=") || $0 == "charset=utf-8" }
     }
 }

@@ -1,14 +1,12 @@
 internal import Credentials
 internal import EventModel
-internal import HTTPTypes
 internal import Journal
 internal import NIOCore
-internal import NIOHTTPTypes
+internal import NIOHTTP1
 internal import Sockets
 
-/// Serves one connection of the intake. It stands before Hummingbird's own request handling and answers everything
-/// itself: a request that waits for a commit costs one wake-up of the loop, shared with all that the commit answers,
-/// where an asynchronous handler would cost four.
+/// Serves one connection of the intake. A request that waits for a commit costs one wake-up of the loop, shared with all
+/// that the commit answers, where an asynchronous handler would cost four.
 ///
 /// Requests may be pipelined; answers go out in the order of the requests. What is admitted is in the journal's hands,
 /// whether or not the client still listens.
@@ -20,11 +18,11 @@ internal import Sockets
 /// | many answers wait, or the client reads none | nothing is read until some have gone out |
 /// | the client has sent its last | what it is owed still goes out, then the end |
 /// | the daemon stops | likewise; a request that is not complete is answered 503 |
-final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias InboundOut = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+/// | the intake has no room for another connection | the one that was idle longest ends, see `Connections` |
+final class IntakeHandler: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = Never
+    typealias OutboundOut = HTTPServerResponsePart
 
     /// While so many answers wait, the connection is not read.
     private static let pipelineDepth = 64
@@ -34,6 +32,7 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let gate: Gatekeeper
     private let limits: IntakeLimits
     private let shared: IntakeShared
+    private let connection: Connection
     private let clock: @Sendable () -> Timestamp
 
     private var relay: CommitRelay?
@@ -58,11 +57,13 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var timer: Scheduled<Void>?
 
     init(
-        gate: Gatekeeper, limits: IntakeLimits, shared: IntakeShared, clock: @escaping @Sendable () -> Timestamp
+        gate: Gatekeeper, limits: IntakeLimits, shared: IntakeShared, connection: Connection,
+        clock: @escaping @Sendable () -> Timestamp
     ) {
         self.gate = gate
         self.limits = limits
         self.shared = shared
+        self.connection = connection
         self.clock = clock
     }
 
@@ -88,12 +89,23 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelActive()
         guard shared.peerUIDs.isEmpty || peerUID.map(shared.peerUIDs.contains) == true else {
             isEnding = true
+            shared.log.refused(.peer, peer: peer, source: nil)
             return context.close(promise: nil)
         }
+        // What is accepted while the listener stops may have missed its word.
+        if connection.isStopping { end() }
+    }
+
+    /// Who is at the other end, for the log.
+    private var peer: String {
+        peerUID.map { "uid \($0)" } ?? context?.channel.remoteAddress?.ipAddress ?? "unknown"
+    }
+
+    private func note(_ refusal: Refusal, _ source: IntakeSource? = nil) {
+        shared.log.refused(refusal, peer: peer, source: source?.name)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // Neither reaches Hummingbird, which sees no request of ours and would close at once.
         switch event {
         case is ChannelShouldQuiesceEvent:
             if request == nil { end() } else { refuseRest(.stopping) }
@@ -125,7 +137,8 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         guard !isEnding else { return }
         request = nil
         isEnding = true
-        answers.append(Answer(refusing: refusal, seen: gate.seen))
+        if refusal != .stopping { note(refusal) }
+        answers.append(Answer(refusing: refusal, gate))
         flushAnswers()
     }
 
@@ -192,9 +205,10 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    private func begin(_ head: HTTPRequest) {
+    private func begin(_ head: HTTPRequestHead) {
         guard !isEnding else { return }
         lastProgress = .now()
+        if answers.isEmpty { connection.becomeIdle() }
         let request = IncomingRequest(head, peerUID: peerUID, limits: limits, budget: shared.budget)
         if let refusal = request.refusal, request.isRefusedAtOnce { return refuseRest(refusal) }
         self.request = request
@@ -218,21 +232,27 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         isEnding = request.closes
         let answer = answer(to: request)
         answer.omitsBody = request.isHead
+        if answers.isEmpty { connection.becomeBusy() }
         answers.append(answer)
         flushAnswers()
     }
 
     private func answer(to request: IncomingRequest) -> Answer {
-        if let refusal = request.refusal { return Answer(refusing: refusal, seen: gate.seen) }
+        if let refusal = request.refusal {
+            note(refusal)
+            return Answer(refusing: refusal, gate)
+        }
         guard let relay else { preconditionFailure("a request before the handler was added") }
         let body = request.contents
         let now = clock()
         let number = relay.reserve()
         let answer: Answer
+        var source: IntakeSource?
         do {
-            let source = try gate.authenticate(request.credentials, body: UnsafeRawBufferPointer(body), now: now)
+            let sender = try gate.authenticate(request.credentials, body: UnsafeRawBufferPointer(body), now: now)
+            source = sender
             func admit(_ event: UnsafeMutableRawBufferPointer, _ index: Int) -> Gatekeeper.Fate {
-                gate.admit(event, from: source, now: now, group: relay, token: relay.token(number, index: index))
+                gate.admit(event, from: sender, now: now, group: relay, token: relay.token(number, index: index))
             }
             if request.isBatch {
                 let lines = try BatchLine.lines(of: body, limits: limits)
@@ -243,12 +263,16 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
                             ? .refused(.tooLarge(limits.bodyBytes)) : admit(line.bytes, index)
                     )
                 }
-                answer = Answer(to: fates, seen: gate.seen)
+                for case .refused(let refusal) in fates.lazy.map(\.1) { note(refusal, source) }
+                answer = Answer(to: fates, gate)
             } else {
-                answer = Answer(to: admit(body, 0), seen: gate.seen)
+                let fate = admit(body, 0)
+                if case .refused(let refusal) = fate { note(refusal, source) }
+                answer = Answer(to: fate, gate)
             }
         } catch {
-            return Answer(refusing: error, seen: gate.seen)
+            note(error, source)
+            return Answer(refusing: error, gate)
         }
         guard !answer.isComplete else { return answer }
         answer.whenComplete = { [weak self] in self?.flushAnswers() }
@@ -268,11 +292,12 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
         if answers.isEmpty, owesContinue {
             owesContinue = false
-            context.write(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+            context.write(wrapOutboundOut(.head(.init(version: .http1_1, status: .continue))), promise: nil)
             didWrite = true
         }
         if didWrite {
             lastProgress = .now()
+            if answers.isEmpty { connection.becomeIdle() }
             context.flush()
         }
         if answers.isEmpty, isEnding { leave() }
@@ -282,18 +307,20 @@ final class IntakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func write(_ answer: Answer, isLast: Bool, _ context: ChannelHandlerContext) {
         let response = answer.response
         let json = response.document.bytes
-        var fields = HTTPFields()
-        fields[.contentType] = response.status < 300 ? "application/json" : "application/problem+json"
-        fields[.contentLength] = "\(json.count)"
-        if let retryAfter = response.retryAfter { fields[.retryAfter] = "\(retryAfter)" }
+        var fields = HTTPHeaders([
+            ("content-type", response.status < 300 ? "application/json" : "application/problem+json"),
+            ("content-length", "\(json.count)"),
+        ])
+        if let retryAfter = response.retryAfter { fields.add(name: "retry-after", value: "\(retryAfter)") }
         // RFC 9110 asks for these two, sections 11.6.1 and 10.2.1.
-        if response.status == 401 { fields[.wwwAuthenticate] = "Webhook-Signature" }
-        if response.status == 405 { fields[.allow] = "POST" }
-        if isLast { fields[.connection] = "close" }
-        let head = HTTPResponse(status: .init(code: response.status), headerFields: fields)
+        if response.status == 401 { fields.add(name: "www-authenticate", value: "Webhook-Signature") }
+        if response.status == 405 { fields.add(name: "allow", value: "POST") }
+        if isLast { fields.add(name: "connection", value: "close") }
+        let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: response.status), headers: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         if !answer.omitsBody {
-            context.write(wrapOutboundOut(.body(context.channel.allocator.buffer(bytes: json))), promise: nil)
+            let body = context.channel.allocator.buffer(bytes: json)
+            context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
         }
         let written = context.eventLoop.makePromise(of: Void.self)
         context.write(wrapOutboundOut(.end(nil)), promise: written)

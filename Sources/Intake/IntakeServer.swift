@@ -1,11 +1,9 @@
 public import Credentials
 public import EventModel
-internal import HTTPTypes
-internal import HummingbirdCore
-internal import HummingbirdTLS
 public import Journal
 public import Logging
 public import NIOCore
+internal import NIOHTTP1
 internal import NIOSSL
 public import ServiceLifecycle
 public import Sockets
@@ -20,9 +18,11 @@ public struct IntakeLimits: Hashable, Sendable {
     public var batchLines = 10_000
     /// Bytes of all the bodies that are being received. Default: 64 MiB.
     public var receivingBytes = 64 << 20
-    /// Connections at a time; further ones wait in the kernel's backlog. Default: 512, half of the files that a process
-    /// usually may have open.
+    /// Connections at a time. For a further one, the one that has been idle longest is ended; while none is idle for
+    /// ``courtesy``, it waits in the kernel's backlog. Default: 512, half of the files that a process usually may have open.
     public var connections = 512
+    /// So long a connection may be idle before it has to go for another. Default: 1 s.
+    public var courtesy = TimeAmount.seconds(1)
     /// So long a request may take to arrive, and a connection stay without one. Default: 60 s.
     public var patience = TimeAmount.seconds(60)
 
@@ -45,8 +45,11 @@ public struct IntakeListener: Sendable {
 
 /// The door: an HTTP server that takes events in.
 public struct IntakeServer: Service, Sendable {
-    private let server: any Service
-    private let address: ListenerAddress
+    /// Whether the journal has room for what comes.
+    public let room: JournalRoom
+    private let listener: Listener
+    private let configure: @Sendable (any Channel, Connection) throws -> Void
+    private let onListening: @Sendable (any Channel) async -> Void
 
     /// - Parameters:
     ///   - idWindow: how long an id is remembered; milliseconds.
@@ -63,45 +66,52 @@ public struct IntakeServer: Service, Sendable {
         try journal.forEachEventID { stored in
             seen.restore(id: idHash("\(stored.source)\n\(stored.id)"), body: stored.mac, received: stored.received)
         }
+        room = JournalRoom(clock: clock, logger: logger)
         let gate = Gatekeeper(
             sources: sources, reader: EnvelopeReader(names: names), sealer: sealer,
-            bodyHash: KeyedHash(.body, ring: ring), idHash: idHash, seen: seen, journal: journal)
-        let shared = IntakeShared(budget: BodyBudget(limit: limits.receivingBytes), peerUIDs: listener.peerUIDs)
-        let http = HTTPServerBuilder.http1(
-            configuration: .init(
-                additionalChannelHandlers: [
-                    IntakeHandler(gate: gate, limits: limits, shared: shared, clock: clock)
-                ]))
-        let builder = try listener.tls.map { files in
-            try HTTPServerBuilder.tls(http, tlsConfiguration: Self.tls(files.certificate, files.key))
+            bodyHash: KeyedHash(.body, ring: ring), idHash: idHash, seen: seen, journal: journal, room: room)
+        let log = RefusalLog(loop: group.next(), logger: logger)
+        let shared = IntakeShared(
+            budget: BodyBudget(limit: limits.receivingBytes), log: log, peerUIDs: listener.peerUIDs)
+        let tls = try listener.certificate()
+        configure = { channel, connection in
+            if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+            // The handler keeps pipelined answers in order and deals with errors itself.
+            try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                withPipeliningAssistance: false, withErrorHandling: false)
+            try channel.pipeline.syncOperations.addHandler(
+                IntakeHandler(gate: gate, limits: limits, shared: shared, connection: connection, clock: clock))
         }
-        address = listener.address
-        let address = address
-        // Not an `Application`: its clock for the Date header wakes an idle daemon every second.
-        server = try (builder ?? http).buildServer(
-            configuration: ServerConfiguration(
-                address: address.bindAddress, backlog: 1_024,
-                availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
-            eventLoopGroup: group, logger: logger,
-            responder: { _, writer, _ in
-                // The handler answers every request itself.
-                try await writer.writeResponse(HTTPResponse(status: .notFound))
-            },
-            onServerRunning: { channel in
-                // Its folder says who may connect, and the signature who may speak.
-                address.open(mode: 0o666)
-                await onListening(channel)
-            })
+        // Its folder says who may connect, and the signature who may speak.
+        self.listener = Listener(
+            listener.address, mode: 0o666,
+            connections: Connections(limit: limits.connections, courtesy: limits.courtesy) { channel in
+                log.evicted(peer: channel.remoteAddress?.ipAddress ?? "local")
+            }, group: group)
+        self.onListening = onListening
     }
 
     /// Serves until the graceful shutdown.
     ///
     /// - Throws: ``ListenerError`` if the address cannot be listened on.
     public func run() async throws {
-        try await address.listen { try await server.run() }
+        try await listener.run(configure: configure, onListening: onListening)
+    }
+}
+
+extension IntakeListener {
+    /// Reads the certificate and its key, if there is one.
+    ///
+    /// - Throws: ``ListenerError`` if a file cannot be used.
+    public func checkCertificate() throws {
+        _ = try certificate()
     }
 
-    private static func tls(_ certificate: String, _ key: String) throws -> TLSConfiguration {
+    fileprivate func certificate() throws -> NIOSSLContext? {
+        try tls.map { try Self.tls($0.certificate, $0.key) }
+    }
+
+    private static func tls(_ certificate: String, _ key: String) throws -> NIOSSLContext {
         func reading<Value>(_ path: String, _ what: String, _ read: () throws -> Value) throws -> Value {
             do {
                 return try read()
@@ -115,19 +125,9 @@ public struct IntakeServer: Service, Sendable {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
         do {
-            _ = try NIOSSLContext(configuration: configuration)
+            return try NIOSSLContext(configuration: configuration)
         } catch {
             throw ListenerError("\(key) is not the key of \(certificate), or one of them cannot be used (\(error))")
-        }
-        return configuration
-    }
-}
-
-extension ListenerAddress {
-    fileprivate var bindAddress: BindAddress {
-        switch self {
-        case .tcp(let host, let port): .hostname(host, port: port)
-        case .unix(let path): .unixDomainSocket(path: path)
         }
     }
 }

@@ -5,6 +5,7 @@ internal import Synchronization
 struct IntakeShared: Sendable {
     let relays = RelayTable()
     let budget: BodyBudget
+    let log: RefusalLog
     /// The users that may connect to a Unix socket; empty: any.
     let peerUIDs: Set<UInt32>
 }

@@ -68,6 +68,14 @@ extension IntakeSource {
         guard now - header.time <= maximumAge else {
             return .invalid("time", "older than the \(maximumAge / 1_000) s that the source \(name) allows")
         }
+        guard header.time - now <= Self.longestAhead else {
+            return .invalid("time", "more than a day ahead of our clock")
+        }
         return nil
     }
+
+    /// Clocks differ, and a password is worth more than a clock's order: how far ahead of ours an event's time may be, in
+    /// milliseconds. (Which state is newer does not follow a clock beyond ours, see `VersionClaim`.) Further ahead, an
+    /// event would never grow too old.
+    private static let longestAhead: Int64 = 86_400_000
 }

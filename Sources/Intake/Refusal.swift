@@ -41,8 +41,19 @@ struct Refusal: Error, Hashable {
         Self(status: 503, problem: "unavailable", field: "", detail: detail, retryAfter: 1)
     }
 
+    static let journalIsFull = unavailable("the journal is full")
+
+    static let notWritten = unavailable("the journal could not be written")
+
+    /// The journal has no room, for this event or any other.
+    var isOfTheJournal: Bool { self == .journalIsFull || self == .notWritten }
+
     /// It ends the connection.
     static let stopping = unavailable("the intake is stopping")
+
+    /// Only for the log: it ends the connection without an answer.
+    static let peer = Self(
+        status: 403, problem: "peer", field: "", detail: "the user is not one of intake.peer_uids")
 
     static let tooSlow = Self(
         status: 408, problem: "too-slow", field: "", detail: "the request did not arrive in time")
@@ -54,6 +65,13 @@ struct Refusal: Error, Hashable {
         status: 415, problem: "content-type", field: "content-type",
         detail: "application/json (one event) or application/x-ndjson (one event a line) is accepted")
 
+    static let charset = Self(
+        status: 415, problem: "charset", field: "content-type", detail: "charset utf-8 is accepted, or none")
+
+    static let contentEncoding = Self(
+        status: 415, problem: "content-encoding", field: "content-encoding",
+        detail: "identity is accepted, or none: bodies come uncompressed")
+
     static let notFound = Self(
         status: 404, problem: "not-found", field: "", detail: "events are posted to /v1/events")
 
@@ -62,13 +80,16 @@ struct Refusal: Error, Hashable {
 
 extension Refusal {
     /// The problem document (RFC 9457).
-    var document: JSONValue {
+    var document: JSONValue { .object(members) }
+
+    /// The members of the problem document.
+    var members: [JSONValue.Member] {
         var members: [JSONValue.Member] = [
             .init("type", .string("urn:runtime-sync:problem:\(problem)")), .init("title", .string(title)),
             .init("status", .number("\(status)")), .init("detail", .string(detail)),
         ]
         if !field.isEmpty { members.append(.init("field", .string(field))) }
-        return .object(members)
+        return members
     }
 
     private var title: String {

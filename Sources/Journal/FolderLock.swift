@@ -16,13 +16,7 @@ final class FolderLock: Sendable {
         }
         var status = stat()
         guard stat(folder, &status) == 0 else { throw .system(call: "stat", path: folder, code: errno) }
-        guard status.st_mode & S_IFMT == S_IFDIR else {
-            throw .system(call: "mkdir", path: folder, code: ENOTDIR)
-        }
-        guard status.st_uid == geteuid() else { throw .foreignOwner(folder: folder, owner: status.st_uid) }
-        guard status.st_mode & 0o077 == 0 else {
-            throw .exposed(folder: folder, mode: status.st_mode & 0o7777)
-        }
+        try Self.checkRights(folder, status)
         let path = "\(folder)/lock"
         // flock(2) ends with the process, however that ends; the file itself stays.
         let file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
@@ -40,6 +34,17 @@ final class FolderLock: Sendable {
             let code = errno
             close(file)
             throw .system(call: "write", path: path, code: code)
+        }
+    }
+
+    /// It is a folder, its owner runs us, and nobody else may enter it.
+    static func checkRights(_ folder: String, _ status: stat) throws(JournalError) {
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw .system(call: "mkdir", path: folder, code: ENOTDIR)
+        }
+        guard status.st_uid == geteuid() else { throw .foreignOwner(folder: folder, owner: status.st_uid) }
+        guard status.st_mode & 0o077 == 0 else {
+            throw .exposed(folder: folder, mode: status.st_mode & 0o7777)
         }
     }
 

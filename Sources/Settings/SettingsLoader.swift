@@ -41,7 +41,8 @@ public struct SettingsLoader: Sendable {
         issues += reader.issues
         let deferred = providers.map { SettingsVariables.prefix("PROVIDER", $0.name) + "SETTINGS_" }
         issues += variables.unknown { name in deferred.contains { name.hasPrefix($0) } }
-        return LoadedSettings(daemon: daemon, providers: providers, issues: issues.inOrder)
+        return LoadedSettings(
+            daemon: daemon, providers: providers, issues: issues.inOrder, overrides: variables.overrides)
     }
 
     private func tree(_ file: String, _ issues: inout [SettingsIssue]) -> SettingsNode? {
@@ -80,7 +81,8 @@ public struct SettingsLoader: Sendable {
         for index in elements.indices {
             guard let name = elements[index]["name"]?.text else { continue }
             variables.overlay(
-                keys, prefix: SettingsVariables.prefix("SOURCE", name), onto: &elements[index], &issues)
+                keys, prefix: SettingsVariables.prefix("SOURCE", name), onto: &elements[index], &issues,
+                shown: "sources[\(index)].")
         }
         root.set(["sources"], to: SettingsNode(content: .list(elements), place: sources.place))
     }
@@ -154,7 +156,7 @@ public struct SettingsLoader: Sendable {
     ) {
         let name = SettingsVariables.externalAPIURL
         guard let url = variables.value(of: name, shape: .text, &issues) else { return }
-        let indices = providers.indices.filter { providers[$0].plugin == "WorkforceHTTP" }
+        let indices = providers.indices.filter { providers[$0].plugin == SettingsVariables.externalAPIPlugin }
         guard let index = indices.first else {
             issues.append(
                 SettingsIssue(.warning, at: url.place, key: "", "has no meaning: no provider's plugin is WorkforceHTTP")
@@ -170,7 +172,7 @@ public struct SettingsLoader: Sendable {
             )
             return
         }
-        providers[index].settings.set(["base_url"], to: url)
+        variables.put(url, of: name, at: ["base_url"], in: &providers[index].settings, shown: "settings.")
     }
 
     private func folder(of file: String) -> String {
@@ -188,6 +190,9 @@ public struct LoadedSettings: Hashable, Sendable {
     public var providers: [ProviderSettings]
     /// Everything that is wrong, file by file and top to bottom; variables last.
     public var issues: [SettingsIssue]
+
+    /// What environment variables set, but for the plugins' own keys.
+    public var overrides: [SettingsOverride] = []
 
     /// Whether the settings may be put in force: there is no error among the issues.
     public var isUsable: Bool {

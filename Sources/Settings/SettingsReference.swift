@@ -38,12 +38,16 @@ public enum SettingsReference: Sendable {
             let key = field.describe(file)
             return key.name == "settings" ? key.with(children: manifest.settings.keys) : key
         }
+        let seed =
+            manifest.name == SettingsVariables.externalAPIPlugin
+            ? "\n# \(SettingsVariables.externalAPIURL) sets settings.base_url, if no other provider has this plugin."
+            : ""
         return document(
             """
             # Runtime Sync: the provider \(name). Each key stands here with its default; take the # away and change it.
             # An environment variable wins over the key; it is named at the end of each comment.
             # Secrets do not stand here: write {file: PATH} (mode 0600), {env: NAME} or {credential: NAME}.
-            # Relative paths start at this file's folder.
+            # Relative paths start at this file's folder.\(seed)
             """,
             keys, prefix: SettingsVariables.prefix("PROVIDER", name),
             examples: ["plugin": manifest.name].merging(examples) { $1 })

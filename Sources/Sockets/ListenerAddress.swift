@@ -21,13 +21,13 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
     /// Runs a server that listens here, and removes a Unix socket behind it.
     ///
     /// - Throws: ``ListenerError`` for whatever keeps the server from listening.
-    public func listen(_ serve: () async throws -> Void) async throws {
+    func listen(_ serve: () async throws -> Void) async throws {
         if case .unix(let path) = self { try Self.makeRoom(path) }
         defer { if case .unix(let path) = self { unlink(path) } }
         do {
             try await serve()
-        } catch is CancellationError {
-            throw CancellationError()
+        } catch let error as CancellationError {
+            throw error
         } catch {
             let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
             throw ListenerError("\(self) cannot be listened on: \(reason)")
@@ -35,25 +35,48 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Gives a Unix socket its rights, which the umask has kept back until now.
-    public func open(mode: UInt32) {
+    func open(mode: UInt32) {
         if case .unix(let path) = self { chmod(path, mode) }
     }
 
     /// A socket that a dead process left behind goes; anything else stays, and is in the way.
     private static func makeRoom(_ path: String) throws(ListenerError) {
+        guard try isSocket(path) else { return }
+        guard !isAnswered(path) else {
+            throw ListenerError("unix:\(path) cannot be listened on: another process does")
+        }
+        unlink(path)
+    }
+
+    /// What would keep a server from listening here, as far as that can be told without listening. That another one
+    /// does, or that a port is taken, is not looked at.
+    public var obstacle: ListenerError? {
+        guard case .unix(let path) = self else { return nil }
+        do throws(ListenerError) {
+            _ = try Self.isSocket(path)
+        } catch {
+            return error
+        }
+        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        guard access(folder, W_OK | X_OK) == 0 else {
+            let reason = String(cString: strerror(errno))
+            return ListenerError("\(self) cannot be listened on: its folder \(folder): \(reason)")
+        }
+        return nil
+    }
+
+    /// Whether there is a socket; `false` if there is nothing.
+    private static func isSocket(_ path: String) throws(ListenerError) -> Bool {
         guard path.utf8.count <= longestPath else {
             throw ListenerError(
                 "unix:\(path) is longer than the \(longestPath) bytes that a Unix socket's path may have")
         }
         var status = stat()
-        guard lstat(path, &status) == 0 else { return }
+        guard lstat(path, &status) == 0 else { return false }
         guard status.st_mode & S_IFMT == S_IFSOCK else {
             throw ListenerError("unix:\(path) cannot be listened on: there is a file that is no socket")
         }
-        guard !isAnswered(path) else {
-            throw ListenerError("unix:\(path) cannot be listened on: another process does")
-        }
-        unlink(path)
+        return true
     }
 
     /// Whether somebody listens on the socket.

@@ -21,8 +21,8 @@ import Testing
     /// Serves for the length of `body`.
     private func serve(at socket: String, _ body: (ControlClient) async throws -> Void) async throws {
         let quiet = Logger(label: "control") { _ in SwiftLogNoOpLogHandler() }
-        let server = try ControlServer(
-            socket: socket, routes: Self.routes, group: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+        let server = ControlServer(
+            socket: socket, routes: Self.routes, group: MultiThreadedEventLoopGroup.singleton)
         let services = ServiceGroup(configuration: .init(services: [server], logger: quiet))
         try await withThrowingTaskGroup { group in
             group.addTask { try await services.run() }
@@ -75,6 +75,32 @@ import Testing
         }
     }
 
+    @Test func `lets go of a client that says nothing and leaves`() async throws {
+        let folder = try Folder()
+        let path = "\(folder.path)/c.sock"
+        try await serve(at: path) { client in
+            let atEnd = try await NIOThreadPool.singleton.runIfActive {
+                let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+                defer { close(descriptor) }
+                var address = sockaddr_un()
+                address.sun_family = sa_family_t(AF_UNIX)
+                withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+                _ = withUnsafeBytes(of: &address) { bytes in
+                    bytes.withMemoryRebound(to: sockaddr.self) {
+                        connect(descriptor, $0.baseAddress, socklen_t(bytes.count))
+                    }
+                }
+                var limit = timeval(tv_sec: 20, tv_usec: 0)
+                setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+                shutdown(descriptor, Int32(SHUT_WR))
+                var byte: UInt8 = 0
+                return recv(descriptor, &byte, 1, 0) == 0
+            }
+            #expect(atEnd)
+            #expect(try await client.call(.get, "/echo/x") == Array("x -".utf8))
+        }
+    }
+
     @Test func `is its owner's alone, and goes with the daemon`() async throws {
         let folder = try Folder()
         let path = "\(folder.path)/c.sock"
@@ -98,6 +124,30 @@ import Testing
                     throws: ControlError(
                         status: 403, "only the daemon's own user and root may send it commands")
                 ) { try await ControlClient(socket: path).call(.get, "/echo/x") }
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(2)))
+    func `stops under commands, and answers those that it has begun`() async throws {
+        let folder = try Folder()
+        for round in 0..<50 {
+            let path = "\(folder.path)/c\(round).sock"
+            let visits = AsyncStream<Void>.makeStream()
+            try await withThrowingTaskGroup { group in
+                try await serve(at: path) { client in
+                    for _ in 0..<4 {
+                        group.addTask {
+                            while let answer = try? await client.call(.get, "/echo/x") {
+                                #expect(answer == Array("x -".utf8))
+                                visits.continuation.yield()
+                            }
+                        }
+                    }
+                    var visits = visits.stream.makeAsyncIterator()
+                    for _ in 0...(round % 10) { await visits.next() }
+                }
+                try await group.waitForAll()
             }
         }
     }

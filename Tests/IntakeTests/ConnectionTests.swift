@@ -3,6 +3,8 @@ import Glibc
 import Intake
 import Journal
 import NIOCore
+import Sockets
+import TargetServers
 import Testing
 
 @Suite struct `A connection` {
@@ -176,17 +178,86 @@ import Testing
         }
     }
 
-    @Test func `beyond the most that may be open waits for one to end`() async throws {
-        try await Door.open(.init { $0.limits.connections = 1 }) { door in
+    @Test(arguments: [false, true])
+    func `that is idle longest ends for one too many`(isUnix: Bool) async throws {
+        let folder = try Folder()
+        let path = "\(folder.path)/in.sock"
+        let log = LogLines()
+        let setup = Door.Setup {
+            if isUnix { $0.listener = IntakeListener(.unix(path: path)) }
+            $0.limits.connections = 3
+            $0.limits.courtesy = .zero
+            $0.logger = log.logger
+        }
+        try await Door.open(setup) { door in
+            try await door.onThread { door in
+                func connect() throws -> Connection { try isUnix ? Connection(path: path) : door.connect() }
+                func post(_ connection: Connection, _ id: String) throws {
+                    try connection.send(Door.request(event(id)))
+                    #expect(try connection.reply().status == 202)
+                }
+                // Each is known to be accepted before the next one comes.
+                let used = try connect()
+                try post(used, "a")
+                let half = try connect()
+                try post(half, "b")
+                try half.send(String(Door.request(event("lost")).dropLast(5)))
+                let silent = try connect()
+                try post(silent, "c")
+                try post(used, "d")
+                // Half a request is owed nothing: slowness keeps no place.
+                let first = try connect()
+                try post(first, "e")
+                #expect(try half.isAtEnd())
+                let second = try connect()
+                try post(second, "f")
+                #expect(try silent.isAtEnd())
+                try post(used, "g")
+                #expect(log.count("refused", "problem", "too-many-connections") == 1)
+            }
+        }
+    }
+
+    @Test func `that is owed an answer is ended for nobody: others wait`() async throws {
+        let setup = Door.Setup {
+            $0.limits.connections = 1
+            $0.limits.courtesy = .milliseconds(300)
+            $0.isWriting = false
+        }
+        try await Door.open(setup) { door in
             try await door.onThread { door in
                 // NIO accepts some at a time, so a few more than one may get in.
-                let body = event("e")
+                let request = Door.request(event("e"), fields: ["connection: close"])
                 let open = try (0..<20).map { _ in try door.connect() }
-                for connection in open { try connection.send(Door.request(body)) }
-                #expect(try open[0].reply().status == 202)
-                #expect(open[19].isSilent())
-                for connection in open.dropLast() { connection.endOutput() }
-                for connection in open.dropFirst() { #expect(try connection.reply().status == 202) }
+                for connection in open { try connection.send(request) }
+                #expect(open[0].isSilent() && open[19].isSilent())
+                door.startWriting()
+                for connection in open { #expect(try connection.reply().status == 202) }
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(2)))
+    func `that comes while the intake stops hurts nobody`() async throws {
+        // Connections are set up on one loop and accepted on another.
+        for round in 0..<50 {
+            let visitors = Visitors()
+            try await Door.open(.init { $0.threads = 3 }) { door in
+                visitors.begin(3, port: door.port)
+                try await visitors.haveCome(round % 10 + 1)
+            }
+            await visitors.end()
+        }
+    }
+
+    @Test func `is closed after the answer to a client of HTTP 1.0`() async throws {
+        try await Door.open { door in
+            try await door.onThread { door in
+                let connection = try door.connect()
+                try connection.send(Door.request(event("e1")).replacing("HTTP/1.1", with: "HTTP/1.0"))
+                let reply = try connection.reply()
+                #expect(reply.status == 202 && reply.fields["connection"] == "close")
+                #expect(try connection.isAtEnd())
             }
         }
     }

@@ -31,6 +31,9 @@ final class Door: Sendable {
         var sources = [source()]
         /// Otherwise everything waits for the disk until the test calls ``Door/startWriting()``.
         var isWriting = true
+        /// Threads of the server.
+        var threads = 1
+        var logger = Door.quiet
         /// Where journal and key are; `nil`: in a folder of its own.
         var folder: Folder?
 
@@ -63,11 +66,11 @@ final class Door: Sendable {
         let ring = try KeyRing.open(path: "\(folder.path)/key", now: now())
         let sealer = Sealer(keys: try DataKeys(ring: ring, stored: [], persist: { _ in }))
         let journal = try Journal(folder: "\(folder.path)/journal", limits: setup.journal)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: setup.threads)
         let listening = AsyncStream<UInt16>.makeStream()
         let server = try IntakeServer(
             setup.listener, sources: setup.sources, limits: setup.limits, idWindow: 7_200_000, ring: ring,
-            sealer: sealer, journal: journal, clock: now, group: group, logger: quiet
+            sealer: sealer, journal: journal, clock: now, group: group, logger: setup.logger
         ) { channel in
             listening.continuation.yield(UInt16(channel.localAddress?.port ?? 0))
         }

@@ -52,6 +52,10 @@ import Testing
         (event("e1", kind: "password.updated", password: "canary", instance: "test"), 403, "source.instance"),
         (event("e1", kind: "password.updated", password: "canary", realm: "master"), 403, "source.realmId"),
         (event("e1", time: Timestamp(milliseconds: Door.now().milliseconds - 3_700_000)), 400, "time"),
+        (event("e1", time: Timestamp(milliseconds: Door.now().milliseconds + 90_000_000)), 400, "time"),
+        (event("e1", subject: #"u1\n2  ldap"#), 400, "subject.id"),
+        (event("e1", realm: #"corp\u001b[2J"#), 400, "source.realmId"),
+        (event("e1", extra: #","details":{"a":"1","a":"canary"}"#), 400, "details.a"),
     ]
 
     @Test(arguments: mistakes)
@@ -107,11 +111,15 @@ import Testing
         ({ Door.request($0, leavingOut: "webhook-signature") }, "the header webhook-signature is missing"),
         (
             { Door.request($0, fields: ["webhook-signature: v2,AAAA"], leavingOut: "webhook-signature") },
-            "the header webhook-signature is malformed"
+            "the header webhook-signature is malformed; accepted: v1, and behind the comma"
         ),
         (
             { Door.request($0, fields: ["webhook-timestamp: soon"], leavingOut: "webhook-timestamp") },
-            "the header webhook-timestamp is malformed"
+            "the header webhook-timestamp is malformed; accepted: whole seconds since 1970"
+        ),
+        (
+            { Door.request($0, fields: ["webhook-id: a.b"], leavingOut: "webhook-id") },
+            "the header webhook-id is malformed; accepted: any text without a full stop"
         ),
         ({ Door.request($0, secret: Door.otherSecret) }, "the signature matches no source"),
         ({ Door.request($0).replacing("\"u1\"", with: "\"u2\"") }, "the signature matches no source"),
@@ -158,8 +166,18 @@ import Testing
                     let reply = try answer(Door.request(event("e1"), type: type))
                     #expect(reply.status == 415 && reply["field"] == "content-type")
                 }
-                #expect(try answer(Door.request(event("e2"), type: "Application/JSON; charset=utf-8")).status == 202)
-                #expect(try door.stored().map(\.id) == ["e0", "e2"])
+                for type in ["application/json; charset=latin1", "application/x-ndjson;charset=utf-16"] {
+                    let reply = try answer(Door.request(event("e1"), type: type))
+                    #expect(reply.status == 415 && reply["detail"]?.contains("utf-8") == true)
+                }
+                let coded = try answer(Door.request(event("e1"), fields: ["content-encoding: gzip"]))
+                #expect(coded.status == 415 && coded["field"] == "content-encoding")
+                let types = ["Application/JSON; charset=utf-8", "application/json ;v=1; charset=\"UTF-8\""]
+                for (number, type) in types.enumerated() {
+                    let fine = Door.request(event("t\(number)"), type: type, fields: ["content-encoding: identity"])
+                    #expect(try answer(fine).status == 202)
+                }
+                #expect(try door.stored().map(\.id) == ["e0", "t0", "t1"])
             }
         }
     }
@@ -202,6 +220,33 @@ import Testing
                 let fits = event("fits", extra: #","error":"\#(String(repeating: "x", count: room))""#)
                 #expect(fits.utf8.count == 1_000)
                 #expect(try door.post(fits).status == 202)
+            }
+        }
+    }
+
+    @Test func `leaves a batch without a line that was taken in no success to hide behind`() async throws {
+        try await Door.open(.init { $0.journal.events = 1 }) { door in
+            try await door.onThread { door in
+                func post(_ lines: String...) throws -> Reply {
+                    try door.post(lines.joined(separator: "\n"), "application/x-ndjson")
+                }
+                // One event over many lines is no batch.
+                let pretty = try post("{", #""id": "e1","#, "}")
+                #expect(pretty.status == 400 && pretty.fields["content-type"] == "application/problem+json")
+                #expect(pretty["detail"]?.hasPrefix("no line was taken in; line 1: ") == true)
+                #expect(pretty.fates == ["1 refused 400", "2 refused 400", "3 refused 400"])
+                let foreign = try post(event("a", realm: "x"), event("b", realm: "x"))
+                #expect(foreign.status == 403 && foreign["field"] == "source.realmId")
+                #expect(try post(event("a", realm: "x"), "{").status == 400)
+                // One that was taken in is a success, and so is one that had been before.
+                let time = Door.now()
+                #expect(try post(event("a", time: time), "{").status == 202)
+                let again = try post("{", event("a", time: time))
+                #expect(again.status == 202 && again.fates == ["1 refused 400", "2 duplicate"])
+                // With the journal full by now, what may come again counts.
+                let full = try post("{", event("b"))
+                #expect(full.status == 503 && full.fields["retry-after"] == "1")
+                #expect(full.fates == ["1 refused 400", "2 refused 503"])
             }
         }
     }

@@ -25,7 +25,8 @@ import Testing
             sources: [], reader: EnvelopeReader(),
             sealer: Sealer(keys: try DataKeys(ring: ring, stored: [], persist: { _ in })),
             bodyHash: KeyedHash(.body, ring: ring), idHash: KeyedHash(.eventID, ring: ring),
-            seen: SeenEvents(window: 86_400_000), journal: journal)
+            seen: SeenEvents(window: 86_400_000), journal: journal,
+            room: JournalRoom(clock: Door.now, logger: Door.quiet))
     }
 
     private func post(_ password: String, to gate: Gatekeeper, after milliseconds: Int64 = 0) -> String {

@@ -38,6 +38,89 @@ import Workbench
         #expect(!outcome.errors.contains("not!base64"))
     }
 
+    @Test func `check tells what would keep the daemon from starting, and leaves it as it is`() async throws {
+        let folder = try Folder()
+        let place = try Installation(
+            listen: "127.0.0.1:0", tls: "certificate: secrets/ldap, key: secrets/ldap",
+            provider: Installation.unreachable)
+        try place.folder.write("journal.key", "no key ring")
+        try #require(mkdir("\(place.path)/journal", 0o700) == 0)
+        try place.folder.write("journal/journal.sqlite", String(repeating: "no database ", count: 100))
+        try place.folder.write("control.sock", "no socket")
+        func check(_ words: String..., sourceLocation: SourceLocation = #_sourceLocation) async throws {
+            let outcome = try await place.run("check", "--offline")
+            #expect(outcome.code == 1, sourceLocation: sourceLocation)
+            for words in words {
+                #expect(outcome.errors.contains(words), "\(outcome.errors)", sourceLocation: sourceLocation)
+            }
+        }
+        let control = "error: unix:\(place.path)/control.sock cannot be listened on"
+        try await check(
+            "error: key file \(place.path)/journal.key, line 1", "journal/journal.sqlite is damaged",
+            "secrets/ldap holds no certificate in PEM", control)
+        #expect(try Folder.read("\(place.path)/journal.key") == "no key ring")
+        #expect(access("\(place.path)/journal/lock", F_OK) != 0)
+
+        chmod("\(place.path)/journal", 0o777)
+        try await check("journal has mode 777", control)
+        try #require(unlink("\(place.path)/journal/journal.sqlite") == 0)
+        for (key, path, words) in [
+            ("JOURNAL_FOLDER", "\(place.path)/journal.key", "journal.key: Not a directory"),
+            ("JOURNAL_FOLDER", "\(place.path)/no/journal", "mkdir \(place.path)/no/journal: No such file"),
+            ("JOURNAL_KEY_FILE", "\(place.path)/no/key", "key file \(place.path)/no/key: create: No such file"),
+            ("CONTROL_SOCKET", "\(place.path)/no/c.sock", "its folder \(place.path)/no: No such file"),
+            ("INTAKE_LISTEN", "unix:\(folder.path)", "there is a file that is no socket"),
+        ] {
+            let outcome = try await Program.run(
+                ["check", "--offline", "--settings", place.settings], environment: ["RUNTIME_SYNC_\(key)=\(path)"])
+            #expect(outcome.code != 0 && outcome.errors.contains(words), "\(outcome)")
+            #expect(outcome.output.contains("RUNTIME_SYNC_\(key) wins over "), "\(outcome)")
+        }
+    }
+
+    @Test func `check is content with settings that a daemon runs on, and not without its key file`() async throws {
+        let place = try Installation()
+        try await place.serving { _ in
+            let outcome = try await place.run("check")
+            #expect(outcome.code == 0, "\(outcome)")
+        }
+        try #require(unlink("\(place.path)/journal.key") == 0)
+        let outcome = try await place.run("check", "--offline")
+        #expect(outcome.code == 1 && outcome.errors.contains("journal.key is missing, though there is a journal in"))
+        #expect(access("\(place.path)/journal.key", F_OK) != 0)
+    }
+
+    @Test func `check asks providers whose settings are right, though others' are not`() async throws {
+        let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
+        try place.folder.write("providers/other.yaml", "plugin: LDAPPassword\n")
+        let outcome = try await place.run("check")
+        #expect(outcome.code == 2 && outcome.errors.contains("providers/other.yaml:1:1: error: user_types"))
+        let lines = outcome.output.split(separator: "\n")
+        #expect(lines.contains { $0.hasPrefix("provider ldap: retry: ") && $0.hasSuffix("/providers/ldap.yaml]") })
+        #expect(!lines.contains { $0.hasPrefix("provider other") })
+    }
+
+    @Test func `what came with an event cannot forge a line, nor steer the terminal`() async throws {
+        let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
+        let file = try place.folder.write(
+            "event.json",
+            #"""
+            {"id": "e1", "kind": "profile.updated", "source": {"realmId": "corp"}, "subject": {"id": "u1\u202e",
+             "attributes": {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E\n1  ldap\u001b[2J"]}}}
+            """#)
+        try await place.serving { _ in
+            #expect(try await place.run("send", file).code == 0)
+            let explained = try await place.run("explain", "--instance", "prod", "--realm", "corp", "u1\u{202e}")
+            #expect(explained.output.contains("user u1\\u{202e} of realm corp"), "\(explained)")
+            #expect(explained.output.contains("E\\u{a}1  ldap\\u{1b}[2J"), "\(explained)")
+            let list = try await place.run("queue", "list")
+            #expect(list.output.contains("u1\\u{202e}") && list.output.split(separator: "\n").count == 2, "\(list)")
+            // For machines, JSON has escapes of its own.
+            let json = try await Program.run(["queue", "list", "--json", "--settings", place.settings])
+            #expect(json.output.unicodeScalars.contains("\u{202e}") && !json.output.contains("u{"), "\(json)")
+        }
+    }
+
     @Test func `check asks each provider that is on, and names the others`() async throws {
         let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
         try place.folder.write("providers/off.yaml", "enabled: false\n" + Installation.unreachable)

@@ -17,6 +17,30 @@ import Testing
         #expect(loaded.daemon.plugins.folders == ["/b", "/etc/rs/c"])
     }
 
+    @Test func `is told by name, with what it wins over, and without what it holds`() throws {
+        let manifest = try Fixture.manifest(
+            #"{"properties": {"base_url": {"type": "string", "format": "uri"}}, "required": ["base_url"]}"#,
+            name: "WorkforceHTTP")
+        let fixture = Fixture(
+            daemon: "enabled: true\n",
+            provider: "plugin: WorkforceHTTP\nuser_types: [a]\nsettings: {base_url: \"https://old.example\"}\n",
+            environment: [
+                "RUNTIME_SYNC_ENABLED": "false", "RUNTIME_SYNC_SHUTDOWN_DRAIN": "1s",
+                "RUNTIME_SYNC_EXTERNAL_API_URL": "https://canary.example",
+                "RUNTIME_SYNC_PROVIDER_LDAP_SETTINGS_BASE_URL": "https://canary.example",
+            ])
+        let loaded = fixture.load()
+        #expect(
+            loaded.overrides.map(\.description) == [
+                "RUNTIME_SYNC_ENABLED wins over enabled at daemon.yaml:1:10",
+                "RUNTIME_SYNC_SHUTDOWN_DRAIN sets shutdown.drain, which daemon.yaml does not",
+                "RUNTIME_SYNC_EXTERNAL_API_URL wins over settings.base_url at /etc/rs/providers/ldap.yaml:3:22",
+            ])
+        let resolved = fixture.loader.resolve(try #require(loaded.providers.first), against: manifest).provider
+        #expect(resolved?.overrides.map(\.variable) == ["RUNTIME_SYNC_PROVIDER_LDAP_SETTINGS_BASE_URL"])
+        #expect(resolved?.overrides.map(\.key) == ["settings.base_url"])
+    }
+
     @Test func `wins over a value that the file has wrong`() {
         #expect(Fixture(daemon: "enabled: 7\n", environment: ["RUNTIME_SYNC_ENABLED": "true"]).lines == [])
     }

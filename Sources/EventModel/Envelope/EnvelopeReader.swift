@@ -103,10 +103,10 @@ private struct Draft {
         while let member = try members.next(&scanner) {
             let path = "source.\(member)"
             switch member {
-            case "instance": instance = try scanner.optionalText(path)
-            case "realm": realm = try scanner.optionalText(path)
-            case "realmId": realmID = try scanner.optionalText(path)
-            case "clientId", "sessionId", "ipAddress", "type": _ = try scanner.optionalText(path)
+            case "instance": instance = try scanner.optionalName(path)
+            case "realm": realm = try scanner.optionalName(path)
+            case "realmId": realmID = try scanner.optionalName(path)
+            case "clientId", "sessionId", "ipAddress", "type": _ = try scanner.optionalName(path)
             default: throw members.unknown(member)
             }
         }
@@ -117,7 +117,7 @@ private struct Draft {
         while let member = try members.next(&scanner) {
             let path = "subject.\(member)"
             switch member {
-            case "id": subjectID = try scanner.optionalText(path)
+            case "id": subjectID = try scanner.optionalName(path)
             case "username", "email", "firstName", "lastName": _ = try scanner.optionalText(path)
             case "enabled": _ = try scanner.optionalBoolean(path)
             case "complete": isComplete = try scanner.optionalBoolean(path) ?? false
@@ -130,9 +130,8 @@ private struct Draft {
 
     private mutating func readAttributes(_ scanner: inout JSONScanner) throws {
         hasAttributes = true
-        var isFirst = true
-        while let name = try scanner.nextMember(&isFirst) {
-            let name = scanner.text(name)
+        var members = OpenMembers("subject.attributes.")
+        while let name = try members.next(&scanner) {
             let path = "subject.attributes.\(name)"
             switch name {
             case names.syncEnabled: facts.syncEnabled = .known(try scanner.texts(path))
@@ -161,9 +160,9 @@ private struct Draft {
     }
 
     private static func readChanges(_ scanner: inout JSONScanner) throws {
-        var isFirst = true
-        while let name = try scanner.nextMember(&isFirst) {
-            let path = "changes.\(MemberName.shown(scanner.text(name)))"
+        var changes = OpenMembers("changes.")
+        while let name = try changes.next(&scanner) {
+            let path = "changes.\(MemberName.shown(name))"
             try scanner.optionalObject(path) { scanner in
                 var members = Members("\(path).")
                 while let member = try members.next(&scanner) {
@@ -175,9 +174,9 @@ private struct Draft {
     }
 
     private static func readDetails(_ scanner: inout JSONScanner) throws {
-        var isFirst = true
-        while let name = try scanner.nextMember(&isFirst) {
-            _ = try scanner.optionalText("details.\(MemberName.shown(scanner.text(name)))")
+        var members = OpenMembers("details.")
+        while let name = try members.next(&scanner) {
+            _ = try scanner.optionalText("details.\(MemberName.shown(name))")
         }
     }
 
@@ -265,7 +264,7 @@ private struct Members {
         guard !name.hasEscapes else {
             throw EnvelopeError(place(of: text), "a member's name is written without escapes")
         }
-        guard !seen.contains(text) else { throw EnvelopeError(place(of: text), "stands here twice") }
+        guard !seen.contains(text) else { throw EnvelopeError(place(of: text), EnvelopeError.repeated) }
         seen.append(text)
         return text
     }
@@ -282,6 +281,32 @@ private struct Members {
         guard path == "credential.", !MemberName.isKnown(member) else { return path + MemberName.shown(member) }
         return "credential"
     }
+}
+
+/// The members of an object whose names are the source's. None may stand there twice, as in all others: readers differ in
+/// which of the two they take.
+private struct OpenMembers {
+    let path: String
+    private var seen: Set<String> = []
+    private var isFirst = true
+
+    init(_ path: String) {
+        self.path = path
+    }
+
+    /// The name of the next member, without its escapes; `nil` at the end.
+    mutating func next(_ scanner: inout JSONScanner) throws -> String? {
+        guard let name = try scanner.nextMember(&isFirst) else { return nil }
+        let text = scanner.text(name)
+        guard seen.insert(text).inserted else {
+            throw EnvelopeError(path + MemberName.shown(text), EnvelopeError.repeated)
+        }
+        return text
+    }
+}
+
+extension EnvelopeError {
+    fileprivate static let repeated = "stands here twice"
 }
 
 /// The name of a member in an error. Who puts a password in a wrong place may put it where a name stands, so only names
@@ -321,6 +346,15 @@ extension JSONScanner {
         if try isNull() { return nil }
         guard try peek() == .string else { throw EnvelopeError(path, "must be a string") }
         return text(try string())
+    }
+
+    /// A text that names somebody or something: it reaches people's screens and other systems, in one line.
+    fileprivate mutating func optionalName(_ path: String) throws -> String? {
+        let name = try optionalText(path)
+        guard name?.unicodeScalars.contains(where: \.breaksLines) != true else {
+            throw EnvelopeError(path, "holds a control character or a line break; any other text is accepted")
+        }
+        return name
     }
 
     fileprivate mutating func optionalBoolean(_ path: String) throws -> Bool? {
@@ -386,5 +420,12 @@ extension JSONScanner {
             }
         default: throw EnvelopeError(path(), "must be an array of strings")
         }
+    }
+}
+
+extension Unicode.Scalar {
+    /// Control characters (C0, DEL, C1), and the separators of lines and paragraphs.
+    fileprivate var breaksLines: Bool {
+        value < 0x20 || 0x7f...0x9f ~= value || 0x2028...0x2029 ~= value
     }
 }

@@ -101,13 +101,13 @@ public struct JSONScanner {
         skipSpace()
         if takeWord("true") { return true }
         if takeWord("false") { return false }
-        throw JSONError(position, "expected true or false")
+        throw JSONError(position, "this is not the beginning of a JSON value")
     }
 
     /// Reads `null`.
     public mutating func null() throws(JSONError) {
         skipSpace()
-        guard takeWord("null") else { throw JSONError(position, "expected null") }
+        guard takeWord("null") else { throw JSONError(position, "this is not the beginning of a JSON value") }
     }
 
     /// Reads a number and says where it is.

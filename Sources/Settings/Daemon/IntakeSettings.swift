@@ -9,6 +9,8 @@ public struct IntakeSettings: Hashable, Sendable {
     /// So many events may wait for the disk; above it the intake answers 503. A batch has at most so many, and at most
     /// 10,000. Default 4,096.
     public var maxPending = 4_096
+    /// So many connections may be open; for a further one, the one that is idle longest is ended. Default 512.
+    public var maxConnections = 512
     /// Off by default: plain HTTP, on this machine only.
     public var tls = TLSSettings()
     /// The users (uid) that may connect to the Unix socket; empty, the default, leaves it to the socket's folder.
@@ -30,6 +32,9 @@ public struct IntakeSettings: Hashable, Sendable {
             "max_pending", \.maxPending, .integer(1...1_000_000),
             "Events that may wait for the disk; above it the intake answers 503. A batch has at most so many (and 10,000)."
         ),
+        .key(
+            "max_connections", \.maxConnections, .integer(1...65_536),
+            "Connections that may be open; for a further one, the one that is idle longest is ended."),
         .section("tls", \.tls, TLSSettings.fields, "Certificate of the intake; both keys or none."),
         .key(
             "peer_uids", \.peerUIDs, .uids,

@@ -30,7 +30,7 @@ public struct SourceSettings: Hashable, Sendable {
             "The Keycloak installation whose users this source speaks of. Changing it later makes them other users.",
             isRequired: true),
         .key(
-            "realms", \.realms, .allowed(.text("the id or name of a realm"), "realms", "[corp]"),
+            "realms", \.realms, .allowed(.text("the id of a realm"), "realms", "[corp]"),
             "Realms that it may speak of, by `realmId` as its events have it: Keycloak's id of the realm, not its name.",
             isRequired: true),
         .key(

@@ -12,6 +12,8 @@ public struct ResolvedProvider: Hashable, Sendable {
     public var files: [ProviderFile]
     /// Whom the plugin may connect to: the hosts of its URLs, then those of `egress`; none twice.
     public var egress: [HostPort]
+    /// What environment variables set of the plugin's own keys.
+    public var overrides: [SettingsOverride] = []
 
     /// What decides whether an event goes to it.
     public func targetingRule(in daemon: DaemonSettings) -> TargetingRule {
@@ -78,7 +80,7 @@ extension SettingsLoader {
         var variables = SettingsVariables(surroundings.environment)
         var tree = provider.settings
         let prefix = SettingsVariables.prefix("PROVIDER", provider.name) + "SETTINGS_"
-        variables.overlay(manifest.settings.keys, prefix: prefix, onto: &tree, &issues)
+        variables.overlay(manifest.settings.keys, prefix: prefix, onto: &tree, &issues, shown: "settings.")
         issues += variables.unknown { !$0.hasPrefix(prefix) || otherVariables.contains($0) }
 
         var check = SchemaCheck(surroundings: provider.isEnabled ? surroundings : nil)
@@ -94,7 +96,8 @@ extension SettingsLoader {
         guard let json, !issues.contains(where: { $0.severity == .error }) else { return (nil, issues) }
         let resolved = ResolvedProvider(
             provider: provider, manifest: manifest, kinds: kinds, settingsJSON: json.bytes, files: check.files,
-            egress: check.hosts + provider.egress.filter { !check.hosts.contains($0) })
+            egress: check.hosts + provider.egress.filter { !check.hosts.contains($0) },
+            overrides: variables.overrides)
         return (resolved, issues)
     }
 

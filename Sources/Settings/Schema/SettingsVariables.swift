@@ -3,10 +3,13 @@ struct SettingsVariables: Sendable {
     static let prefix = "RUNTIME_SYNC_"
     /// Gives the provider of the bundled HTTP plugin its `settings.base_url`.
     static let externalAPIURL = prefix + "EXTERNAL_API_URL"
+    static let externalAPIPlugin = "WorkforceHTTP"
 
     let environment: [String: String]
     /// Every variable that would have been taken, set or not.
     private(set) var known: Set<String> = []
+    /// Those that are set, and what they win over.
+    private(set) var overrides: [SettingsOverride] = []
 
     init(_ environment: [String: String]) {
         self.environment = environment
@@ -29,18 +32,33 @@ struct SettingsVariables: Sendable {
     /// Puts the variables of these keys and of those below them over `root`.
     mutating func overlay(
         _ keys: [KeyDescription], prefix: String = prefix, path: [String] = [], onto root: inout SettingsNode,
-        _ issues: inout [SettingsIssue]
+        _ issues: inout [SettingsIssue], shown: String = ""
     ) {
         for key in keys {
             let keyPath = path + [key.name]
             guard !key.isSection else {
-                overlay(key.children, prefix: prefix, path: keyPath, onto: &root, &issues)
+                overlay(key.children, prefix: prefix, path: keyPath, onto: &root, &issues, shown: shown)
                 continue
             }
             let name = key.variable ?? Self.name(prefix, keyPath)
             guard !name.isEmpty else { continue }
-            if let value = value(of: name, shape: key.shape, &issues) { root.set(keyPath, to: value) }
+            if let value = value(of: name, shape: key.shape, &issues) {
+                put(value, of: name, at: keyPath, in: &root, shown: shown)
+            }
         }
+    }
+
+    /// Puts what a variable holds over what the file says.
+    mutating func put(
+        _ value: SettingsNode, of name: String, at path: [String], in root: inout SettingsNode,
+        shown prefix: String = ""
+    ) {
+        let former = path.reduce(root as SettingsNode?) { $0?[$1] }
+        root.set(path, to: value)
+        overrides.append(
+            SettingsOverride(
+                variable: name, key: prefix + path.joined(separator: "."), former: former?.place,
+                file: root.place.file))
     }
 
     /// What a variable holds, read as its key's shape wants it; `nil` if it is not set or cannot be read.
@@ -74,6 +92,22 @@ struct SettingsVariables: Sendable {
                 at: .variable(name), key: "", "is not a variable of any key",
                 hint: NearestName.of(String(rest), among: candidates).map { "did you mean \(Self.prefix)\($0)?" })
         }
+    }
+}
+
+/// A key that an environment variable sets. What it sets is not told: it may be a secret.
+public struct SettingsOverride: Hashable, Sendable, CustomStringConvertible {
+    public var variable: String
+    /// In its file.
+    public var key: String
+    /// Where the value stands that counts no longer; `nil` if the file does not set the key.
+    public var former: SettingsPlace?
+    /// The file that the key belongs to.
+    public var file: String?
+
+    public var description: String {
+        if let former { return "\(variable) wins over \(key) at \(former)" }
+        return "\(variable) sets \(key)\(file.map { ", which \($0) does not" } ?? "")"
     }
 }
 

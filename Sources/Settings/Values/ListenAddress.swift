@@ -28,6 +28,14 @@ public enum ListenAddress: Hashable, Sendable {
         }
     }
 
+    /// Where this machine connects to it: an address that stands for all of a machine's becomes loopback.
+    public var fromHere: Self {
+        guard case .ip(let host, let port) = self, let address = IPAddress(host),
+            address.bytes.allSatisfy({ $0 == 0 })
+        else { return self }
+        return .ip(host: address.isVersion6 ? "::1" : "127.0.0.1", port: port)
+    }
+
     /// Whether this is a Unix socket.
     public var isUnix: Bool {
         guard case .unix = self else { return false }

@@ -23,32 +23,52 @@ struct Check: AsyncParsableCommand {
     func run() async throws {
         let loaded = options.loader.load(file: options.path)
         let assembly = ProviderAssembly(loaded, loader: options.loader)
+        let settingsIssues = loaded.issues + assembly.issues
         let secretProblems = loaded.daemon.sources.compactMap(Self.problem)
-        options.report(loaded.issues + assembly.issues)
-        for problem in secretProblems { printError(problem) }
+        // With settings that are not what was meant, other files would be looked at than are meant.
+        let obstacles = loaded.isUsable ? loaded.daemon.startObstacles().map { "runtime-sync: error: \($0)" } : []
+        options.report(settingsIssues)
+        for problem in secretProblems + obstacles { printError(problem) }
         for (provider, reason) in assembly.unusable { printError("provider \(provider): error: \(reason)") }
         var report = CheckReport(settings: options.path)
-        report.issues = (loaded.issues + assembly.issues).map { .init($0) }
-        report.issues += secretProblems.map { .init(severity: "error", problem: $0) }
-        guard loaded.isUsable, !assembly.hasErrors, secretProblems.isEmpty else {
-            if json { try printJSON(report) }
-            throw ExitCode.settings
+        report.issues = settingsIssues.map { .init($0) }
+        report.issues += (secretProblems + obstacles).map { .init(severity: "error", problem: $0) }
+        let isRight = loaded.isUsable && !assembly.hasErrors && secretProblems.isEmpty
+        for override in loaded.overrides + assembly.assembled.flatMap(\.settings.overrides) {
+            say("settings: \(override)")
         }
-        say("settings: \(options.path): fine")
+        if isRight { say("settings: \(options.path): fine") }
         if !loaded.daemon.isEnabled { say("settings: enabled is false: events are accepted, and skipped") }
 
         report.providers = assembly.unusable.map { .init(name: $0.provider, isFine: false, detail: $0.reason) }
         LineLogHandler.bootstrap(LogSettings.quiet)
         let spawner = offline ? nil : try Spawner()
-        for provider in assembly.assembled {
+        for provider in assembly.assembled where Self.isRight(provider, settingsIssues) {
             let (isGood, words) = await check(provider, loaded.daemon, spawner)
-            let name = provider.settings.provider.name
-            report.providers.append(.init(name: name, isFine: isGood, detail: words))
-            say("provider \(name): \(words)")
+            let settings = provider.settings.provider
+            // What only the plugin can tell has no line; the file at least is known.
+            let place = isGood ? "" : " [\(settings.file)]"
+            report.providers.append(.init(name: settings.name, isFine: isGood, detail: words))
+            say("provider \(settings.name): \(forTerminal(words))\(place)")
         }
-        report.isFine = report.providers.allSatisfy(\.isFine)
+        report.isFine = isRight && obstacles.isEmpty && report.providers.allSatisfy(\.isFine)
         if json { try printJSON(report) }
+        if !isRight { throw ExitCode.settings }
         if !report.isFine { throw ExitCode.failure }
+    }
+
+    /// Whether the settings that its worker is started with are what was meant: its own, and the daemon's that concern
+    /// every worker.
+    private static func isRight(_ provider: AssembledProvider, _ issues: [SettingsIssue]) -> Bool {
+        let settings = provider.settings.provider
+        return !issues.contains { issue in
+            guard issue.severity == .error else { return false }
+            if issue.place.file == settings.file { return true }
+            return switch issue.place {
+            case .variable: true
+            case .file: issue.key.isEmpty || issue.key == "sandbox" || issue.key.hasPrefix("plugins")
+            }
+        }
     }
 
     /// For people.

@@ -30,7 +30,7 @@ struct CheckReport: Encodable {
     /// Whether there is neither an error in the settings nor a provider that is not fine.
     var isFine = false
     var issues: [Issue] = []
-    /// Empty if the settings cannot be used.
+    /// Without those whose settings are wrong.
     var providers: [Provider] = []
 }
 

@@ -20,6 +20,13 @@ struct ControlOptions: ParsableArguments {
             .call(method, path, seconds: seconds)
     }
 
+    /// Tells on stderr if the daemon takes no events in; `list` commands are where an operator looks.
+    func warnOfWant() async throws {
+        let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(try await call(.get, "/status")))
+        guard let want = status.want else { return }
+        printError("warning: no events are taken in since \(want.since): \(want.reason); \(want.refused) refused")
+    }
+
     /// Prints the daemon's JSON as it is, or as a table.
     func show<Answer: Decodable>(_ bytes: [UInt8], as type: Answer.Type, table: (Answer) -> Table) throws {
         if json {
@@ -44,10 +51,9 @@ struct Table {
 
     func print() {
         guard !rows.isEmpty else { return Swift.print(whenEmpty) }
-        let widths = headings.indices.map { column in
-            ([headings] + rows).map { $0[column].count }.max() ?? 0
-        }
-        for row in [headings] + rows {
+        let rows = ([headings] + rows).map { $0.map(forTerminal) }
+        let widths = headings.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        for row in rows {
             let cells = row.enumerated().map { column, cell in
                 column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
             }

@@ -36,11 +36,11 @@ struct Explain: AsyncParsableCommand {
     private func facts(_ report: SubjectReport) -> String {
         func list(_ values: [String]?) -> String {
             guard let values else { return "unknown" }
-            return values.isEmpty ? "absent" : values.joined(separator: ", ")
+            return values.isEmpty ? "absent" : values.map(forTerminal).joined(separator: ", ")
         }
         let newest = report.newest.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return """
-            user \(report.user) of realm \(report.realm) at \(report.instance)
+            user \(forTerminal(report.user)) of realm \(forTerminal(report.realm)) at \(forTerminal(report.instance))
               sync enabled: \(list(report.syncEnabled))
               user type:    \(list(report.userType))
               external id:  \(list(report.attributeExternalID))

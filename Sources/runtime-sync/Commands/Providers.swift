@@ -13,6 +13,7 @@ struct Providers: AsyncParsableCommand {
         @OptionGroup var control: ControlOptions
 
         func run() async throws {
+            try await control.warnOfWant()
             let answer = try await control.call(.get, "/providers")
             try control.show(answer, as: [ProviderStatus].self) { providers in
                 Table(

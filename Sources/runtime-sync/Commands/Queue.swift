@@ -22,6 +22,7 @@ struct Queue: AsyncParsableCommand {
 
         func run() async throws {
             let query = filter.query
+            try await control.warnOfWant()
             let answer = try await control.call(.get, "/queue?limit=\(limit)\(query.map { "&\($0)" }.joined())")
             try control.show(answer, as: [DeliveryReport].self) { Table(deliveries: $0) }
             let shown = try JSONDecoder().decode([DeliveryReport].self, from: Data(answer))

@@ -72,7 +72,7 @@ struct Send: AsyncParsableCommand {
         ])
         request.body = .bytes(ByteBuffer(bytes: body))
         let (status, answer) = try await post(request)
-        guard status == 202 else { throw StartFailure("\(status) for event \(envelope.id): \(answer)") }
+        guard status == 202 else { throw StartFailure("\(status) for event \(envelope.id): \(forTerminal(answer))") }
         print(answer)
     }
 
@@ -111,8 +111,9 @@ struct Send: AsyncParsableCommand {
             // Only the daemon knows which one it was given.
             let answer = try await ControlClient(socket: settings.control.socket).call(.get, "/status")
             let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(answer))
-            return "\(scheme)://\(status.intake)/v1/events"
-        case .ip: return "\(scheme)://\(settings.intake.listen)/v1/events"
+            let address = ListenAddress(status.intake).map { "\($0.fromHere)" } ?? status.intake
+            return "\(scheme)://\(address)/v1/events"
+        case .ip: return "\(scheme)://\(settings.intake.listen.fromHere)/v1/events"
         }
     }
 
@@ -181,13 +182,14 @@ struct Send: AsyncParsableCommand {
         let bytes: [UInt8]
 
         init(parsing text: [UInt8], from file: String, source settings: SourceSettings) throws {
+            let name = file == "-" ? "the text on stdin" : file
             let value: JSONValue
             do {
                 value = try JSONValue(parsing: text)
             } catch {
-                throw StartFailure("\(file) is not JSON at byte \(error.offset): \(error.reason)")
+                throw StartFailure("\(name) is not JSON at byte \(error.offset): \(error.reason)")
             }
-            guard case .object(var members) = value else { throw StartFailure("\(file) is no JSON object") }
+            guard case .object(var members) = value else { throw StartFailure("\(name) is no JSON object") }
             func fill(_ name: String, _ text: @autoclosure () -> String) {
                 if !members.contains(where: { $0.name == name }) { members.append(.init(name, .string(text()))) }
             }

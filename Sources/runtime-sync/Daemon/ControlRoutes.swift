@@ -2,6 +2,7 @@ internal import Control
 internal import Delivery
 internal import FoundationEssentials
 internal import HTTPTypes
+internal import Intake
 internal import Supervision
 internal import WorkerProtocol
 
@@ -10,11 +11,15 @@ struct ControlRoutes: Sendable {
     let dispatcher: Dispatcher
     let hosts: [ProviderHost]
     let intake: AddressBox
+    let room: JournalRoom
 
     var all: [ControlRoute] {
         [
             ControlRoute(.get, "/status") { _ in
-                try Self.json(DaemonStatus(version: RuntimeSync.version, intake: intake.value))
+                let want = room.want.map {
+                    DaemonStatus.Want(since: "\($0.since)", reason: $0.reason, refused: $0.refused)
+                }
+                return try Self.json(DaemonStatus(version: RuntimeSync.version, intake: intake.value, want: want))
             },
             ControlRoute(.get, "/providers") { _ in try Self.json(try await providers()) },
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
@@ -109,8 +114,18 @@ struct ControlRoutes: Sendable {
 /// What `GET /status` answers.
 struct DaemonStatus: Codable, Sendable {
     var version: String
+    /// Why no events are taken in, although the daemon runs.
+    struct Want: Codable, Sendable {
+        var since: String
+        var reason: String
+        /// Events that were answered 503 since.
+        var refused: Int
+    }
+
     /// Where the intake listens; empty until it does.
     var intake: String
+    /// Absent while events are taken in.
+    var want: Want?
 }
 
 /// A provider with its worker.

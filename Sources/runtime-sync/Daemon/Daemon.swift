@@ -75,10 +75,10 @@ struct Daemon {
             ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
             logger: Logger(label: "intake"), onListening: listening)
         let (opening, isOpen) = AsyncStream.makeStream(of: Never.self)
-        let control = try ControlServer(
+        let control = ControlServer(
             socket: settings.control.socket,
-            routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address).all, group: group,
-            logger: Logger(label: "control"), onListening: { isOpen.finish() })
+            routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address, room: intake.room).all,
+            group: group, onListening: { isOpen.finish() })
         // No event is taken before operators can be answered; and when one door fails, the other is closed in order.
         let doors: [any Service] = [control, FollowingService(intake, after: opening)]
         let services = ServiceGroup(

@@ -6,6 +6,8 @@ enum Hardening {
     /// No core files, no tracing by other processes of the same user, files for the owner only, and no crash handler
     /// that prints registers: with a password in memory, each would be a leak.
     ///
+    /// What the runtime itself still prints at a trap, its message and a list of return addresses, holds no memory.
+    ///
     /// Swift's crash handler takes its orders from the environment the process was started with, so a process that was
     /// started without them starts itself anew, once.
     static func apply() throws {

@@ -22,6 +22,7 @@ extension IntakeSettings {
         limits.batchBytes = maxBatchBody.bytes
         // One that is larger than the room could never be taken whole, however often it came.
         limits.batchLines = min(limits.batchLines, maxPending)
+        limits.connections = maxConnections
         limits.receivingBytes = max(limits.receivingBytes, 2 * maxBatchBody.bytes)
         return limits
     }
