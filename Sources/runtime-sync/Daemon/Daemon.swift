@@ -81,11 +81,14 @@ struct Daemon {
             group: group, onListening: { isOpen.finish() })
         // No event is taken before operators can be answered; and when one door fails, the other is closed in order.
         let doors: [any Service] = [control, FollowingService(intake, after: opening)]
+        // What it tells at lower levels are our own types, printed whole.
+        var lifecycle = Logger(label: "lifecycle")
+        lifecycle.logLevel = max(lifecycle.logLevel, .error)
         let services = ServiceGroup(
             configuration: .init(
                 services: doors.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) } + [
                     .init(service: stopSignals, successTerminationBehavior: .gracefullyShutdownGroup)
-                ], logger: logger))
+                ], logger: lifecycle))
         var failure: (any Error)?
         do {
             try await services.run()
