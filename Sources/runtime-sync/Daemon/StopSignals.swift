@@ -4,9 +4,8 @@ internal import Supervision
 
 /// Ends when the daemon is asked to stop, by SIGTERM or SIGINT; the group that it is part of ends with it.
 ///
-/// A handler, a pair of sockets and a thread, and not the signal sources of Dispatch that the group would use by itself: on Linux one
-/// of them now and then never tells that it is registered (one start of some hundreds on a busy machine), and the start
-/// waits for that for ever.
+/// It hears them before there is anything to lose. The group's own signals are heard only once its services start: one that
+/// came earlier, while the journal is read back, would end the process where it stands.
 struct StopSignals: Service {
     private let signals: AsyncStream<Void>
 
