@@ -69,14 +69,16 @@ public final class Redactor: Sendable {
         let known = state.withLock(\.counts)
         // A password that begins before the cut would otherwise lose its end there and not be known again.
         let look = min(Self.widestEscape * (known.keys.max() ?? 0), Self.furthestLook)
-        var text = Array(bytes.prefix(limit + 1 + look))
+        let text = Array(bytes.prefix(limit + 1 + look))
+        // What lies beyond was only looked at: it does not move up when a mark takes less room than its password.
+        var shown = Self.cut(text, to: limit)
         if let shortest = known.keys.min(), text.count >= shortest {
-            for secret in secrets(in: text, known).reversed() {
+            for secret in secrets(in: text, known).reversed() where secret.lowerBound < shown.endIndex {
                 guard secret.count >= Self.shortestCut else { return Self.mark }
-                text.replaceSubrange(secret, with: Self.mark.utf8)
+                shown.replaceSubrange(secret.clamped(to: shown.indices), with: Self.mark.utf8)
             }
         }
-        return wordsForPeople(Self.cut(text, to: limit))
+        return wordsForPeople(Self.cut(Array(shown), to: limit))
     }
 
     /// Whether a text repeats a password.

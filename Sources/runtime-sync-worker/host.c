@@ -9,11 +9,14 @@
 #include "frames.h"
 #include "requests.h"
 
-#define DETAIL_MAX 1024u
-#define LINE_MAX 4096u
+/* Words for people are cut to size by the daemon, which first looks for passwords in them: of one that stands across the
+ * cut, the end must be there to be known. It looks so far beyond the cut. */
+#define LOOK (64u << 10)
+#define DETAIL_MAX (1024u + LOOK)
+#define LINE_MAX (4096u + LOOK)
 #define NAME_MAX 64u
 #define ACCOUNT_MAX 4096u
-#define RECORD_MAX (RTW_MAX_PAYLOAD - 65536u)
+#define RECORD_MAX (RTW_MAX_PAYLOAD - (128u << 10)) /* leaves room for all the others */
 
 static uint64_t milliseconds(void *context) {
     (void)context;

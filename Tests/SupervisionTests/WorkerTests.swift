@@ -284,6 +284,28 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `of a password that stands across the end of what is shown, no part is repeated`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        var buffer = ByteBuffer()
+        try Array("c0rrect-horse".utf8).withUnsafeBytes { secret in
+            var fields = RequestFields(
+                .credential, kind: .passwordUpdated, idempotencyKey: "k", deadline: 10_000,
+                externalID: "betray at the end")
+            fields.secret = secret
+            try buffer.writeRequestFrame(.deliver, id: 1, fields)
+        }
+        stage.worker.send(generation: 1, buffer)
+        let testimony = await stage.witness.testimony { !$0.completed.isEmpty }
+        let isDetailRedacted =
+            testimony.completed.first?.completion.detail == String(repeating: "x", count: 1_021) + "[re"
+        #expect(isDetailRedacted)
+        let line = String(repeating: "x", count: 4_093) + "[re"
+        let isLineRedacted = stage.book.lines.contains("warning plugin says provider=puppet text=\(line)")
+        #expect(isLineRedacted)
+        try await stage.end()
+    }
+
     @Test func `a provider's own secret is not repeated either`() async throws {
         let folder = TemporaryFolder()
         let file = Descriptor(owning: open(folder.file("token", Array("t-4711".utf8)), O_RDONLY | O_CLOEXEC))

@@ -81,6 +81,13 @@ import WorkerProtocol
         #expect(redactor.words("123456ü correct".utf8, atMost: 7) == "123456")
     }
 
+    @Test func `no password that was not looked at whole moves into what is shown`() throws {
+        let password = String(repeating: "correct horse", count: 8)
+        let redactor = try Self.redactor(knowing: password)
+        let words = redactor.words(String(repeating: password + ", ", count: 99).utf8, atMost: 200)
+        #expect(words == "[redacted], [redacted]")
+    }
+
     @Test func `where a very short password stands, nothing is told`() throws {
         let redactor = try Self.redactor(knowing: "x1")
         #expect(redactor.words("value x1 is too short".utf8, atMost: 99) == Redactor.mark)
