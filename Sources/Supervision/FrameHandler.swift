@@ -44,6 +44,7 @@ final class FrameHandler: ChannelInboundHandler {
         switch frame {
         case .done(let id, let completion):
             guard life.mayComplete else { return violated("DONE before it had started") }
+            life.redactor.ended(id)
             completed.append(CompletedRequest(id: id, completion))
         case .log(let level, let text): life.log(level, text)
         case .metric(let name, let delta): life.count(name, delta)

@@ -40,11 +40,11 @@ final class WorkerLife {
         self.board = board
         state = WorkerState(timing: configuration.timing, required: configuration.requiredLayers)
         lines = RateLimit(perSecond: configuration.logLines)
-        redactor = Redactor(capacity: Int(configuration.window) + Self.rememberedSecrets)
+        redactor = Redactor(capacity: Self.rememberedSecrets)
         for file in configuration.files where file.isSecret { file.descriptor.lendContents(redactor.keep) }
     }
 
-    /// So many passwords are known beyond those that can be outstanding.
+    /// So many passwords are known beyond those of outstanding requests.
     private static let rememberedSecrets = 64
 
     // MARK: What is wanted
@@ -178,6 +178,8 @@ final class WorkerLife {
     }
 
     private func spawn() {
+        // Not at the last one's end: what it printed may be read later.
+        redactor.allEnded()
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         do throws(SystemError) {
             let wiring = try WorkerWiring(configuration)

@@ -148,9 +148,13 @@ final class Stage: Sendable {
         return testimony.completed.first { $0.id == id }?.completion
     }
 
-    func tell(_ order: String?, id: UInt64 = 1, generation: UInt64 = 1) throws {
+    func tell(_ order: String?, id: UInt64 = 1, generation: UInt64 = 1, secret: String = "") throws {
         var buffer = ByteBuffer()
-        try buffer.writeRequestFrame(.deliver, id: id, Self.request(order))
+        try Array(secret.utf8).withUnsafeBytes { secret in
+            var fields = Self.request(order)
+            if !secret.isEmpty { fields.secret = secret }
+            try buffer.writeRequestFrame(.deliver, id: id, fields)
+        }
         worker.send(generation: generation, buffer)
     }
 

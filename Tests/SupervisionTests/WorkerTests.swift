@@ -287,15 +287,7 @@ import WorkerProtocol
     @Test func `of a password that stands across the end of what is shown, no part is repeated`() async throws {
         let stage = try Stage()
         await stage.serve()
-        var buffer = ByteBuffer()
-        try Array("c0rrect-horse".utf8).withUnsafeBytes { secret in
-            var fields = RequestFields(
-                .credential, kind: .passwordUpdated, idempotencyKey: "k", deadline: 10_000,
-                externalID: "betray at the end")
-            fields.secret = secret
-            try buffer.writeRequestFrame(.deliver, id: 1, fields)
-        }
-        stage.worker.send(generation: 1, buffer)
+        try stage.tell("betray at the end", secret: "c0rrect-horse")
         let testimony = await stage.witness.testimony { !$0.completed.isEmpty }
         let isDetailRedacted =
             testimony.completed.first?.completion.detail == String(repeating: "x", count: 1_021) + "[re"
@@ -303,6 +295,22 @@ import WorkerProtocol
         let line = String(repeating: "x", count: 4_093) + "[re"
         let isLineRedacted = stage.book.lines.contains("warning plugin says provider=puppet text=\(line)")
         #expect(isLineRedacted)
+        try await stage.end()
+    }
+
+    @Test(arguments: [("keep", "[redacted]"), ("twice", "c0rrect-horse")])
+    func `a password is known until its request has ended, and 64 more after that`(
+        order: String, place: String
+    ) async throws {
+        let stage = try Stage()
+        await stage.serve()
+        try stage.tell(order, secret: "c0rrect-horse")
+        for id in 2...201 { try stage.tell("twice", id: UInt64(id), secret: "another-\(id)") }
+        _ = await stage.witness.testimony { testimony in
+            (2...201).allSatisfy { id in testimony.completed.contains { $0.id == id } }
+        }
+        _ = try await stage.ask("c0rrect-horse 389", id: 999)
+        #expect(stage.book.lines.contains { $0.contains("egress refused place=\(place):389") })
         try await stage.end()
     }
 

@@ -14,10 +14,10 @@ import WorkerProtocol
         return redactor
     }
 
-    private static func frames(_ secrets: [String]) throws -> ByteBuffer {
+    private static func frames(_ secrets: [String], first: Int = 0) throws -> ByteBuffer {
         var frames = ByteBuffer()
         frames.writePingFrame()
-        for (id, secret) in secrets.enumerated() {
+        for (id, secret) in zip(first..., secrets) {
             try Array(secret.utf8).withUnsafeBytes { secret in
                 var fields = RequestFields(
                     .credential, kind: .passwordUpdated, idempotencyKey: "k", deadline: 1, externalID: "E-1",
@@ -94,16 +94,34 @@ import WorkerProtocol
         #expect(redactor.words("value is too short".utf8, atMost: 99) == "value is too short")
     }
 
-    @Test func `so many of the latest are known, and what is kept is known for ever`() throws {
+    @Test func `the password of an outstanding request is known, however many others come and go meanwhile`() throws {
+        let redactor = Redactor(capacity: 2)
+        try redactor.remember(secretsOf: Self.frames(["the slow one"]))
+        for number in 1...500 {
+            try redactor.remember(secretsOf: Self.frames(["quick one \(number)"], first: number))
+            redactor.ended(UInt64(number + 1))
+        }
+        #expect(redactor.finds(in: "the slow one".utf8))
+        redactor.ended(1)
+        #expect(redactor.finds(in: "the slow one".utf8), "also a while longer")
+    }
+
+    @Test func `of those that have ended so many are known, and what is kept is known for ever`() throws {
         let redactor = Redactor(capacity: 2)
         Array("bind secret".utf8).withUnsafeBytes { redactor.keep($0) }
-        for secrets in [["first password", "second password"], ["second password"], ["third password"]] {
-            try redactor.remember(secretsOf: Self.frames(secrets))
-        }
+        let secrets = ["first password", "second password", "second password", "third password"]
+        try redactor.remember(secretsOf: Self.frames(secrets))
+        for id in 1...3 { redactor.ended(UInt64(id)) }
         #expect(!redactor.finds(in: "first password".utf8))
+        redactor.allEnded()
         for secret in ["second password", "third password", "bind secret"] { #expect(redactor.finds(in: secret.utf8)) }
-        try redactor.remember(secretsOf: Self.frames(["fourth password", "fifth password"]))
+        // Two more, of which the first has an id that was used before and not ended.
+        try redactor.remember(secretsOf: Self.frames(["fourth password"]))
+        try redactor.remember(secretsOf: Self.frames(["fifth password"]))
+        redactor.allEnded()
         #expect(!redactor.finds(in: "second password".utf8))
+        #expect(!redactor.finds(in: "third password".utf8))
+        for secret in ["fourth password", "fifth password"] { #expect(redactor.finds(in: secret.utf8)) }
     }
 
     @Test func `no password stands in what is kept of it`() throws {
