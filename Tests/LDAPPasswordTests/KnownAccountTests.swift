@@ -176,6 +176,22 @@ struct KnownAccountTests {
         #expect(server.bind(OpenLDAP.name("ada"), password: "first") == 0)
     }
 
+    @Test func `a server that lets nobody search by the entry's own name confirms each account by itself`() async throws
+    {
+        let server = try directory { $0.searchable = "entry,objectClass,uid,title,entryUUID" }
+        let bench = try bench(server, .byName, "extended", protect: "\"(title=administrator)\"")
+        for name in ["ada", "bob"] {
+            try server.apply("dn: \(OpenLDAP.name(name))\nchangetype: modify\nreplace: title\ntitle: clerk\n")
+        }
+        let (ada, bob) = (try await bound(bench, "ada"), try await bound(bench, "bob"))
+        try server.apply("dn: \(OpenLDAP.name("bob"))\nchangetype: modify\nreplace: title\ntitle: administrator\n")
+        let completion = try await bench.setPassword("ada", "second", account: ada)
+        #expect(completion.outcome == .delivered, "\(completion.detail)")
+        #expect(server.bind(OpenLDAP.name("ada"), password: "second") == 0)
+        #expect(try await bench.setPassword("bob", "second", account: bob).outcome == .refused)
+        #expect(server.bind(OpenLDAP.name("bob"), password: "first") == 0)
+    }
+
     @Test func `a server that does not answer a joint question is asked one by one`() async throws {
         // It lets nobody search the base itself, only the entries below it.
         let server = try directory { $0.hidesPeople = true }

@@ -253,7 +253,7 @@ struct Courier {
         }
     }
 
-    /// A server that would not answer a joint question is not asked another on this connection.
+    /// A server that did not carry out a joint question is not asked another on this connection.
     private mutating func askOneByOne(_ asking: [Asking]) {
         connection?.facts.findsByName = false
         let all = asking + gathered
@@ -299,7 +299,9 @@ struct Courier {
             return askOneByOne(joint.asking)
         }
         if answers.count > 1 { connection?.hold() }
-        for ((request, _), answer) in zip(joint.asking, answers) { take(answer, for: request) }
+        for ((request, proof), answer) in zip(joint.asking, answers) {
+            if let answer { take(answer, for: request) } else { perform(.confirm(proof.alone), for: request) }
+        }
     }
 
     private mutating func take(_ answer: SearchAnswer, for request: Request) {
