@@ -122,6 +122,8 @@ struct Courier {
                     perform(request.course.begin(known: known(request.course), facts: facts), for: request)
                 }
             case .close:
+                // A question that nobody waits for any more; the next connection counts its messages anew.
+                joint = nil
                 connection = nil
                 state.closed()
             }
