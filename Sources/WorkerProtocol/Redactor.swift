@@ -102,9 +102,10 @@ public final class Redactor: Sendable {
         return wordsForPeople(Self.cut(Array(shown), to: limit))
     }
 
-    /// Whether a text repeats a password.
+    /// Whether a text repeats a password; a very short one, which is found everywhere by chance, is not looked for.
     public func finds(in text: some Collection<UInt8>) -> Bool {
-        !secrets(in: Array(text), state.withLock(\.counts)).isEmpty
+        let known = state.withLock(\.counts).filter { $0.key >= Self.shortestCut }
+        return !secrets(in: Array(text), known).isEmpty
     }
 
     /// Where secrets stand, in order; those that touch or overlap are one.

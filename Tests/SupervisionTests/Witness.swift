@@ -14,6 +14,8 @@ final class Witness: WorkerDelegate {
         var completed: [CompletedRequest] = []
         var batches = 0
         var counted: [String: Int64] = [:]
+        /// How often anything was counted.
+        var counts = 0
     }
 
     struct Loss: Hashable, Sendable {
@@ -70,7 +72,10 @@ final class Witness: WorkerDelegate {
     }
 
     func workerCounted(_ name: String, _ delta: Int64) {
-        note { $0.counted[name, default: 0] += delta }
+        note {
+            $0.counted[name, default: 0] += delta
+            $0.counts += 1
+        }
     }
 
     private func note(_ change: (inout Testimony) -> Void) {

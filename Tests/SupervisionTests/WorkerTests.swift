@@ -217,6 +217,28 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `a plugin that counts all the time is told in fewer frames, and nothing it counted is lost`()
+        async throws
+    {
+        let stage = try Stage()
+        await stage.serve()
+        _ = try await stage.ask("count")
+        try await stage.end()
+        let testimony = await stage.witness.testimony { !$0.lost.isEmpty }
+        #expect(testimony.counted == ["times": 100_000])
+        #expect(testimony.counts < 50_000)
+    }
+
+    @Test func `a counter goes on when its name has become somebody's password`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        _ = try await stage.ask("count")
+        try stage.tell("keep", id: 2, secret: "times")
+        _ = try await stage.ask("count", id: 3)
+        try await stage.end()
+        #expect(await stage.witness.testimony { !$0.lost.isEmpty }.counted == ["times": 200_000])
+    }
+
     @Test func `what a plugin prints is counted, and shown only if the settings say so`() async throws {
         for shows in [false, true] {
             let stage = try Stage { $0.showsOutput = shows }

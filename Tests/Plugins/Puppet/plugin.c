@@ -202,6 +202,9 @@ static void deliver(void *state, const rts_delivery *delivery) {
         for (int line = 0; line < 1000; line++) host->log(host->context, RTS_LOG_INFO, bytes_of("so it goes"));
         host->metric(host->context, bytes_of("lines_total"), 1000);
         answer(delivery->id, RTS_DELIVERED, "");
+    } else if (is(order, "count")) {
+        for (int time = 0; time < 100000; time++) host->metric(host->context, bytes_of("times"), 1);
+        answer(delivery->id, RTS_DELIVERED, "");
     } else if (is(order, "betray")) {
         betray(delivery);
     } else if (is(order, "betray at the end")) {
