@@ -144,7 +144,8 @@ import WorkerProtocol
         while let frame = try reader.next() { read.append(frame) }
         #expect(
             read == [
-                .done(id: 1, Completion(.refused, detail: "no [redacted]")), .log(.info, ByteBuffer(string: "no correct horse")),
+                .done(id: 1, Completion(.refused, detail: "no [redacted]")),
+                .log(.info, ByteBuffer(string: "no correct horse")),
                 .started(refusal: "no [redacted]"), .failed(.load, "no [redacted]"),
             ])
     }
