@@ -26,6 +26,15 @@ public struct QueueFilter: Hashable, Sendable {
 public struct QueueCount: Codable, Hashable, Sendable {
     public var waiting = 0
     public var dead = 0
+
+    /// How much may be listed at once; each delivery is read from the journal.
+    public static let limits = 1...100_000
+
+    /// The limit of a list that shows all of them; `nil` if no list is so long.
+    public var limitOfAll: Int? {
+        let most = max(waiting, dead, Self.limits.lowerBound)
+        return Self.limits.contains(most) ? most : nil
+    }
 }
 
 /// What became of a command for many deliveries.

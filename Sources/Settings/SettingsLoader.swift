@@ -142,7 +142,15 @@ public struct SettingsLoader: Sendable {
         var root = written ?? .empty(at: .file(file, line: 1, column: 1))
         let keys = ProviderSettings.fields.map { $0.describe(settings) }
         variables.overlay(keys, prefix: SettingsVariables.prefix("PROVIDER", name), onto: &root, &issues)
-        guard written != nil else { return settings }
+        guard written != nil else {
+            // Of the variables, one has a meaning all the same: whether anything is meant for it.
+            if let isEnabled = root["enabled"],
+                let field = ProviderSettings.fields.first(where: { $0.name == "enabled" })
+            {
+                reader.descend("enabled") { field.read(isEnabled, &$0, &settings) }
+            }
+            return settings
+        }
         settings.settings = .empty(at: root.place)
         Field.read(ProviderSettings.fields, from: root, &reader, into: &settings)
         if root["retry"] != nil { DaemonRules.check(settings.retry, at: "retry", &reader) }

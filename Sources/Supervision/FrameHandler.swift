@@ -44,8 +44,9 @@ final class FrameHandler: ChannelInboundHandler {
         switch frame {
         case .done(let id, let completion):
             guard life.mayComplete else { return violated("DONE before it had started") }
+            life.redactor.ended(id)
             completed.append(CompletedRequest(id: id, completion))
-        case .log(let level, let text): life.log(level, text)
+        case .log(let level, let line): life.log(level, line.readableBytesView)
         case .metric(let name, let delta): life.count(name, delta)
         case .ready, .started, .pong, .failed: life.received(frame)
         }

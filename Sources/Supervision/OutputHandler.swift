@@ -9,9 +9,6 @@ final class OutputHandler: ChannelInboundHandler {
     private let showsLines: Bool
     private var line: [UInt8] = []
 
-    /// Longer lines are cut in pieces; bytes.
-    static let longestLine = 4 << 10
-
     init(life: WorkerLife, showsLines: Bool) {
         self.life = life
         self.showsLines = showsLines
@@ -26,7 +23,7 @@ final class OutputHandler: ChannelInboundHandler {
                     tellLine()
                 } else {
                     line.append(byte)
-                    if line.count == Self.longestLine { tellLine() }
+                    if line.count == WorkerLife.longestLine { tellLine() }
                 }
             }
         }
@@ -44,7 +41,7 @@ final class OutputHandler: ChannelInboundHandler {
 
     private func tellLine() {
         guard !line.isEmpty else { return }
-        life.log(.info, life.redactor.words(line, atMost: Self.longestLine))
+        life.log(.info, line)
         line.removeAll(keepingCapacity: true)
     }
 }

@@ -27,6 +27,8 @@ final class WorkerLife {
 
     /// A plugin that makes up names for its counters gets no further.
     static let maxMetrics = 64
+    /// Of a line in the log; bytes. What a plugin logs is cut, what it prints falls into several.
+    static let longestLine = 4 << 10
 
     init(
         _ configuration: WorkerConfiguration, eventLoop: any EventLoop, spawner: Spawner, logger: Logger,
@@ -40,11 +42,11 @@ final class WorkerLife {
         self.board = board
         state = WorkerState(timing: configuration.timing, required: configuration.requiredLayers)
         lines = RateLimit(perSecond: configuration.logLines)
-        redactor = Redactor(capacity: Int(configuration.window) + Self.rememberedSecrets)
+        redactor = Redactor(capacity: Self.rememberedSecrets)
         for file in configuration.files where file.isSecret { file.descriptor.lendContents(redactor.keep) }
     }
 
-    /// So many passwords are known beyond those that can be outstanding.
+    /// So many passwords are known beyond those of outstanding requests.
     private static let rememberedSecrets = 64
 
     // MARK: What is wanted
@@ -92,18 +94,21 @@ final class WorkerLife {
         perform(state.socketEnded(.now()))
     }
 
-    func log(_ level: PluginLogLevel, _ text: String) {
+    func log(_ level: PluginLogLevel, _ line: some Collection<UInt8>) {
         guard let unsaid = lines.pass(.now()) else { return board.status.withLock { $0.droppedLines += 1 } }
-        var metadata: Logger.Metadata = ["text": "\(text)"]
+        var metadata: Logger.Metadata = ["text": "\(redactor.words(line, atMost: Self.longestLine))"]
         if unsaid > 0 { metadata["unsaid"] = "\(unsaid)" }
         logger.log(level: Logger.Level(level), "plugin says", metadata: metadata)
     }
 
     func count(_ name: String, _ delta: Int64) {
-        guard metricNames.contains(name) || metricNames.count < Self.maxMetrics, !redactor.finds(in: name.utf8) else {
-            return board.status.withLock { $0.droppedLines += 1 }
+        if !metricNames.contains(name) {
+            // Looked at once: a counter does not end when somebody takes its name for a password.
+            guard metricNames.count < Self.maxMetrics, !redactor.finds(in: name.utf8) else {
+                return board.status.withLock { $0.droppedLines += 1 }
+            }
+            metricNames.insert(name)
         }
-        metricNames.insert(name)
         delegate?.workerCounted(name, delta)
     }
 
@@ -178,6 +183,8 @@ final class WorkerLife {
     }
 
     private func spawn() {
+        // Not at the last one's end: what it printed may be read later.
+        redactor.allEnded()
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         do throws(SystemError) {
             let wiring = try WorkerWiring(configuration)

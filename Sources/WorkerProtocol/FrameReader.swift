@@ -6,8 +6,8 @@ public import NIOCore
 ///
 /// A worker holds a stranger's code, so nothing is taken on trust: whatever does not keep to `worker_protocol.h` is a
 /// ``FrameViolation``, after which the worker is to be killed and the reader thrown away. Words for people (the detail of
-/// a completion, log lines, reasons) are only mended (``Redactor/words(_:atMost:)``): targets
-/// answer in all encodings, and that is nobody's crime.
+/// a completion, reasons) are only mended (``Redactor/words(_:atMost:)``): targets answer in all encodings, and that is
+/// nobody's crime.
 public struct FrameReader: Sendable {
     private var bytes = ByteBuffer()
     private let redactor: Redactor
@@ -122,7 +122,7 @@ private struct Payload {
             return .done(
                 id: id, Completion(outcome, detail: detail, account: name, retryAfter: retryAfter, record: record))
         case RTW_LOG:
-            return .log(try choice("level"), try words("message", atMost: WordLimit.log))
+            return .log(try choice("level"), try field("message") ?? ByteBuffer())
         case RTW_METRIC:
             let delta = Int64(bitPattern: try number("delta"))
             guard let name = try field("name", atMost: WordLimit.metric)?.readableBytesView, !name.isEmpty,
@@ -139,7 +139,6 @@ private struct Payload {
     /// Bytes; what is longer is cut for people, and refused where it names something.
     private enum WordLimit {
         static let detail = 1 << 10
-        static let log = 4 << 10
         static let reason = 4 << 10
         static let account = 4 << 10
         static let metric = 64

@@ -5,9 +5,9 @@ internal import Synchronization
 /// Takes the passwords that a worker was sent out of what its plugin says.
 ///
 /// It keeps none of them: a ``RollingHash`` of each, at a point that no other redactor has, is enough to find it again.
-/// It remembers as many as the worker can hold, and some more, for a plugin may speak of a password after it has completed
-/// the request. A password is found as it is and in each way of ``Reading``; what a plugin hides otherwise, or tells in
-/// pieces, is not. Any thread.
+/// It remembers each until its request has ended, and the latest beyond that, for a plugin may speak of a password after it
+/// has completed the request. A password is found as it is and in each way of ``Reading``; what a plugin hides otherwise, or
+/// tells in pieces, is not. Any thread.
 public final class Redactor: Sendable {
     /// What stands in the place of a password.
     public static let mark = "[redacted]"
@@ -27,6 +27,9 @@ public final class Redactor: Sendable {
     private struct State {
         /// How often each is known, by the number of its bytes and its hash.
         var counts: [Int: [UInt64: Int]] = [:]
+        /// By the request's id.
+        var outstanding: [UInt64: Known] = [:]
+        /// Of requests that have ended: a ring, once it is full.
         var latest: [Known] = []
         var next = 0
     }
@@ -35,25 +38,43 @@ public final class Redactor: Sendable {
     private let capacity: Int
     private let state = Mutex(State())
 
-    /// - Parameter capacity: so many of the latest passwords are remembered; 1 or more.
+    /// - Parameter capacity: so many passwords are remembered beyond the end of their requests, the latest; 1 or more.
     public init(capacity: Int) {
         self.capacity = capacity
     }
 
-    /// Remembers the secrets of requests that are about to be sent.
+    /// Remembers the secrets of requests that are about to be sent, until ``ended(_:)`` and a while longer.
     ///
     /// - Parameter frames: lent: any number of whole frames, as they were written here.
     public func remember(secretsOf frames: ByteBuffer) {
-        forEachSecret(of: frames) { secret in
+        forEachSecret(of: frames) { id, secret in
             let known = Known(count: secret.count, hash: hash(secret))
             state.withLock { state in
+                end(id, &state)
+                state.outstanding[id] = known
                 state.counts[known.count, default: [:]][known.hash, default: 0] += 1
-                guard state.latest.count == capacity else { return state.latest.append(known) }
-                Self.forget(state.latest[state.next], &state)
-                state.latest[state.next] = known
-                state.next = (state.next + 1) % capacity
             }
         }
+    }
+
+    /// The request has ended, and the words of its completion were read.
+    public func ended(_ id: UInt64) {
+        state.withLock { end(id, &$0) }
+    }
+
+    /// No request that was sent will be completed any more.
+    public func allEnded() {
+        state.withLock { state in
+            for id in state.outstanding.keys.sorted() { end(id, &state) }
+        }
+    }
+
+    private func end(_ id: UInt64, _ state: inout State) {
+        guard let known = state.outstanding.removeValue(forKey: id) else { return }
+        guard state.latest.count == capacity else { return state.latest.append(known) }
+        Self.forget(state.latest[state.next], &state)
+        state.latest[state.next] = known
+        state.next = (state.next + 1) % capacity
     }
 
     /// Remembers a secret of the provider itself, for as long as this lives.
@@ -69,19 +90,22 @@ public final class Redactor: Sendable {
         let known = state.withLock(\.counts)
         // A password that begins before the cut would otherwise lose its end there and not be known again.
         let look = min(Self.widestEscape * (known.keys.max() ?? 0), Self.furthestLook)
-        var text = Array(bytes.prefix(limit + 1 + look))
+        let text = Array(bytes.prefix(limit + 1 + look))
+        // What lies beyond was only looked at: it does not move up when a mark takes less room than its password.
+        var shown = Self.cut(text, to: limit)
         if let shortest = known.keys.min(), text.count >= shortest {
-            for secret in secrets(in: text, known).reversed() {
+            for secret in secrets(in: text, known).reversed() where secret.lowerBound < shown.endIndex {
                 guard secret.count >= Self.shortestCut else { return Self.mark }
-                text.replaceSubrange(secret, with: Self.mark.utf8)
+                shown.replaceSubrange(secret.clamped(to: shown.indices), with: Self.mark.utf8)
             }
         }
-        return wordsForPeople(Self.cut(text, to: limit))
+        return wordsForPeople(Self.cut(Array(shown), to: limit))
     }
 
-    /// Whether a text repeats a password.
+    /// Whether a text repeats a password; a very short one, which is found everywhere by chance, is not looked for.
     public func finds(in text: some Collection<UInt8>) -> Bool {
-        !secrets(in: Array(text), state.withLock(\.counts)).isEmpty
+        let known = state.withLock(\.counts).filter { $0.key >= Self.shortestCut }
+        return !secrets(in: Array(text), known).isEmpty
     }
 
     /// Where secrets stand, in order; those that touch or overlap are one.
@@ -119,7 +143,7 @@ public final class Redactor: Sendable {
     }
 
     /// The layout stands in worker_protocol.h: a request's secret is the last of its seven fields.
-    private func forEachSecret(of frames: ByteBuffer, _ body: (UnsafeRawBufferPointer) -> Void) {
+    private func forEachSecret(of frames: ByteBuffer, _ body: (UInt64, UnsafeRawBufferPointer) -> Void) {
         frames.withUnsafeReadableBytes { bytes in
             var rest = bytes[...]
             func number(at place: Int) -> Int {
@@ -134,7 +158,9 @@ public final class Redactor: Sendable {
                     for _ in 0..<6 { field += 4 + (number(at: field) == Int(RTW_ABSENT) ? 0 : number(at: field)) }
                     let size = number(at: field)
                     if size != Int(RTW_ABSENT), size > 0 {
-                        body(UnsafeRawBufferPointer(rebasing: rest[field + 4..<field + 4 + size]))
+                        let id = UnsafeRawBufferPointer(rebasing: rest).loadUnaligned(
+                            fromByteOffset: 8, as: UInt64.self)
+                        body(id, UnsafeRawBufferPointer(rebasing: rest[field + 4..<field + 4 + size]))
                     }
                 }
                 rest = rest[end...]

@@ -1,5 +1,6 @@
 internal import CWorkerProtocol
 public import EventModel
+public import NIOCore
 
 /// What a worker says to the daemon.
 public enum WorkerFrame: Hashable, Sendable {
@@ -9,7 +10,8 @@ public enum WorkerFrame: Hashable, Sendable {
     case started(refusal: String?)
     /// A request has ended.
     case done(id: UInt64, Completion)
-    case log(PluginLogLevel, String)
+    /// A line for the log, as it came: only one that is taken is worth ``Redactor/words(_:atMost:)``.
+    case log(PluginLogLevel, ByteBuffer)
     /// Adds `delta` to a counter of this provider.
     case metric(name: String, delta: Int64)
     case pong

@@ -26,7 +26,7 @@ typedef struct frame_content {
 void frames_send(rtw_type type, uint64_t id, const frame_content *content);
 
 /* The same for one frame of many: while `others` like it are expected, it leaves together with a third as many, or after
- * 2 ms. Each write wakes the daemon, whether it brings one answer or twenty. From any thread. */
+ * 2 to 4 ms. Each write wakes the daemon, whether it brings one answer or twenty. From any thread. */
 void frames_gather(rtw_type type, uint64_t id, const frame_content *content, uint32_t others);
 
 /* What this thread sends from here on waits for frames_end_batch, unless it becomes much. */

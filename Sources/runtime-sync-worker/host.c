@@ -9,11 +9,14 @@
 #include "frames.h"
 #include "requests.h"
 
-#define DETAIL_MAX 1024u
-#define LINE_MAX 4096u
+/* Words for people are cut to size by the daemon, which first looks for passwords in them: of one that stands across the
+ * cut, the end must be there to be known. It looks so far beyond the cut. */
+#define LOOK (64u << 10)
+#define DETAIL_MAX (1024u + LOOK)
+#define LINE_MAX (4096u + LOOK)
 #define NAME_MAX 64u
 #define ACCOUNT_MAX 4096u
-#define RECORD_MAX (RTW_MAX_PAYLOAD - 65536u)
+#define RECORD_MAX (RTW_MAX_PAYLOAD - (128u << 10)) /* leaves room for all the others */
 
 static uint64_t milliseconds(void *context) {
     (void)context;
@@ -144,12 +147,66 @@ static int is_name(rts_bytes name) {
     return 1;
 }
 
-static void metric(void *context, rts_bytes name, int64_t delta) {
-    (void)context;
-    if (!is_name(name)) return;
+#define COUNTERS_MAX 64u /* the daemon takes no more names */
+#define COUNTS_PER_SECOND 1000u
+
+/* What was counted and not told yet. */
+static struct counter {
+    char name[NAME_MAX];
+    size_t size;
+    int64_t delta;
+} counters[COUNTERS_MAX];
+static size_t counter_count;
+static pthread_mutex_t counters_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t counts_second;
+static uint32_t counts_told; /* in this second */
+
+static void send_count(rts_bytes name, int64_t delta) {
     uint32_t halves[2];
     memcpy(halves, &delta, sizeof delta);
     frames_send(RTW_METRIC, 0, &(frame_content){halves, 2, &name, 1});
+}
+
+static struct counter *counter_named(rts_bytes name) {
+    for (size_t index = 0; index < counter_count; index++) {
+        struct counter *counter = &counters[index];
+        if (counter->size == name.size && memcmp(counter->name, name.data, name.size) == 0) return counter;
+    }
+    if (counter_count == COUNTERS_MAX) return NULL;
+    struct counter *counter = &counters[counter_count++];
+    memcpy(counter->name, name.data, name.size);
+    counter->size = name.size;
+    return counter;
+}
+
+static void metric(void *context, rts_bytes name, int64_t delta) {
+    (void)context;
+    if (!is_name(name)) return;
+    uint64_t second = milliseconds(NULL) / 1000;
+    pthread_mutex_lock(&counters_lock);
+    struct counter *counter = counter_named(name);
+    if (second != counts_second) counts_told = 0;
+    counts_second = second;
+    int is_told = counter && counts_told < COUNTS_PER_SECOND;
+    if (counter) counter->delta = (int64_t)((uint64_t)counter->delta + (uint64_t)delta);
+    if (is_told) {
+        counts_told++;
+        delta = counter->delta;
+        counter->delta = 0;
+    }
+    pthread_mutex_unlock(&counters_lock);
+    if (is_told) send_count(name, delta);
+}
+
+void host_tell_counts(void) {
+    pthread_mutex_lock(&counters_lock);
+    for (size_t index = 0; index < counter_count; index++) {
+        struct counter *counter = &counters[index];
+        if (counter->delta == 0) continue;
+        send_count((rts_bytes){(const uint8_t *)counter->name, counter->size}, counter->delta);
+        counter->delta = 0;
+    }
+    pthread_mutex_unlock(&counters_lock);
 }
 
 static void begin_batch(void *context) {

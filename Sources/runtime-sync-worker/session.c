@@ -171,6 +171,7 @@ static void cancel(uint64_t id) {
 static _Noreturn void stop(void) {
     if (stage == STARTED) plugin->stop(state);
     host_tell_dropped();
+    host_tell_counts();
     frames_finish(EX_OK);
 }
 
@@ -182,6 +183,7 @@ static void give_memory_back(void) {
 
 static void answer_ping(void) {
     host_tell_dropped();
+    host_tell_counts();
     frames_send(RTW_PONG, 0, NULL);
     give_memory_back();
 }

@@ -14,10 +14,11 @@ struct AccountProofTests {
         DirectoryEntry(name: name, attributes: ["entryUUID": [Array(id.utf8)]])
     }
 
+    /// `false`: it has to be asked alone.
     private func confirmed(_ proofs: [AccountProof], _ entries: [DirectoryEntry]) -> [Bool]? {
         let answer = SearchAnswer(end: ServerAnswer(code: .success), entries: entries)
         let answers = JointProof(proofs, below: "ou=people").answers(answer, to: proofs)
-        return answers?.map { $0.entries.count == 1 }
+        return answers?.map { $0.map { $0.entries.count == 1 } ?? false }
     }
 
     @Test func `one question is asked of the entry itself, several are asked below the base`() {
@@ -44,6 +45,15 @@ struct AccountProofTests {
         // The same account, known under an old name and a new one.
         let old = proof("uid=old,ou=people", "id-1")
         #expect(confirmed([old, ada], [entry("uid=ada,ou=people", "id-1")]) == [false, true])
+    }
+
+    @Test func `what is absent from a joint answer is asked alone`() {
+        let (ada, bob) = (proof("uid=ada,ou=people", "id-1"), proof("uid=bob,ou=people", "id-2"))
+        let answer = SearchAnswer(
+            end: ServerAnswer(code: .success), entries: [entry("uid=ada,ou=people", "id-1")])
+        let answers = JointProof([ada, bob], below: "ou=people").answers(answer, to: [ada, bob])
+        #expect(answers?.map { $0 == nil } == [false, true])
+        #expect(bob.canBeJoined && !bob.alone.canBeJoined && bob.alone.query == bob.query)
     }
 
     @Test func `a server may write a name in another way`() {

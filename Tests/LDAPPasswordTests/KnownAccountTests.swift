@@ -176,6 +176,44 @@ struct KnownAccountTests {
         #expect(server.bind(OpenLDAP.name("ada"), password: "first") == 0)
     }
 
+    @Test func `a question that nobody waits for any more does not hold up those on the next connection`() async throws
+    {
+        let server = try directory()
+        let settings = ["password_method": "\"extended\"", "operation_timeout_ms": "60000"]
+        let bench = try Bench(server, settings)
+        let ada = try await bound(bench, "ada")
+        server.freeze()
+        // The one is asked about together with others, the other is looked for; when its time is over, nothing new is
+        // sent on this connection.
+        let ids = [("ada", ada), ("bob", nil)].map { name, account in
+            var request = Request(
+                .credential, kind: "password.updated", externalID: name, account: account, secret: "second")
+            request.deadline = 200
+            return bench.harness.deliver(request)
+        }
+        #expect(try await bench.harness.completions(of: ids).allSatisfy { $0.outcome == .retry })
+        server.resume()
+        #expect(try await bench.setPassword("ada", "third", account: ada).outcome == .delivered)
+        #expect(server.bind(OpenLDAP.name("ada"), password: "third") == 0)
+        #expect(bench.harness.metrics["connections"] == 2)
+    }
+
+    @Test func `a server that lets nobody search by the entry's own name confirms each account by itself`() async throws
+    {
+        let server = try directory { $0.searchable = "entry,objectClass,uid,title,entryUUID" }
+        let bench = try bench(server, .byName, "extended", protect: "\"(title=administrator)\"")
+        for name in ["ada", "bob"] {
+            try server.apply("dn: \(OpenLDAP.name(name))\nchangetype: modify\nreplace: title\ntitle: clerk\n")
+        }
+        let (ada, bob) = (try await bound(bench, "ada"), try await bound(bench, "bob"))
+        try server.apply("dn: \(OpenLDAP.name("bob"))\nchangetype: modify\nreplace: title\ntitle: administrator\n")
+        let completion = try await bench.setPassword("ada", "second", account: ada)
+        #expect(completion.outcome == .delivered, "\(completion.detail)")
+        #expect(server.bind(OpenLDAP.name("ada"), password: "second") == 0)
+        #expect(try await bench.setPassword("bob", "second", account: bob).outcome == .refused)
+        #expect(server.bind(OpenLDAP.name("bob"), password: "first") == 0)
+    }
+
     @Test func `a server that does not answer a joint question is asked one by one`() async throws {
         // It lets nobody search the base itself, only the entries below it.
         let server = try directory { $0.hidesPeople = true }

@@ -24,7 +24,7 @@ import Testing
         (
             "workforce", "WorkforceHTTP",
             [
-                "enabled": "false", "user_types": "[employee]", "mapping": "{email: email}",
+                "enabled": "false", "user_types": "[employee]", "mapping": "{email: email}", "in_flight": "16",
                 "settings.base_url": "https://workforce.corp.example/api",
                 "settings.bearer_token": "{file: ../secrets/workforce}",
             ]
@@ -95,6 +95,7 @@ import Testing
         #expect(loaded.issues == [])
         #expect(loaded.daemon.journal == JournalSettings() && loaded.daemon.intake == IntakeSettings())
         #expect(loaded.providers.map(\.name) == ["legacy-ldap", "workforce"])
+        #expect(loaded.providers.map(\.inFlight) == [64, 16])
         for provider in loaded.providers {
             let (resolved, issues) = loader.resolve(provider, against: try Self.manifest(provider.plugin))
             #expect(issues == [])

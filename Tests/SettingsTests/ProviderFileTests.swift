@@ -196,4 +196,17 @@ import Testing
         #expect(rule.kinds == Set(EventKind.allCases) && rule.userTypes == .all)
         #expect(rule.notify == .all && !rule.needsExternalID)
     }
+
+    @Test func `that cannot be read can be switched off all the same`() throws {
+        var fixture = Fixture()
+        fixture.files["/etc/rs/providers/other.yaml"] = .init(text: String(repeating: "#", count: 1 << 20 | 1))
+        for isEnabled in [true, false] {
+            fixture.environment["RUNTIME_SYNC_PROVIDER_OTHER_ENABLED"] = "\(isEnabled)"
+            let loaded = fixture.load()
+            #expect(loaded.isUsable)
+            #expect(loaded.providers.last?.name == "other" && loaded.providers.last?.isEnabled == isEnabled)
+        }
+        fixture.environment["RUNTIME_SYNC_PROVIDER_OTHER_ENABLED"] = "perhaps"
+        #expect(!fixture.load().isUsable)
+    }
 }

@@ -14,6 +14,8 @@ final class Witness: WorkerDelegate {
         var completed: [CompletedRequest] = []
         var batches = 0
         var counted: [String: Int64] = [:]
+        /// How often anything was counted.
+        var counts = 0
     }
 
     struct Loss: Hashable, Sendable {
@@ -70,7 +72,10 @@ final class Witness: WorkerDelegate {
     }
 
     func workerCounted(_ name: String, _ delta: Int64) {
-        note { $0.counted[name, default: 0] += delta }
+        note {
+            $0.counted[name, default: 0] += delta
+            $0.counts += 1
+        }
     }
 
     private func note(_ change: (inout Testimony) -> Void) {
@@ -148,9 +153,13 @@ final class Stage: Sendable {
         return testimony.completed.first { $0.id == id }?.completion
     }
 
-    func tell(_ order: String?, id: UInt64 = 1, generation: UInt64 = 1) throws {
+    func tell(_ order: String?, id: UInt64 = 1, generation: UInt64 = 1, secret: String = "") throws {
         var buffer = ByteBuffer()
-        try buffer.writeRequestFrame(.deliver, id: id, Self.request(order))
+        try Array(secret.utf8).withUnsafeBytes { secret in
+            var fields = Self.request(order)
+            if !secret.isEmpty { fields.secret = secret }
+            try buffer.writeRequestFrame(.deliver, id: id, fields)
+        }
         worker.send(generation: generation, buffer)
     }
 

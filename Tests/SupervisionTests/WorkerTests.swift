@@ -217,6 +217,28 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `a plugin that counts all the time is told in fewer frames, and nothing it counted is lost`()
+        async throws
+    {
+        let stage = try Stage()
+        await stage.serve()
+        _ = try await stage.ask("count")
+        try await stage.end()
+        let testimony = await stage.witness.testimony { !$0.lost.isEmpty }
+        #expect(testimony.counted == ["times": 100_000])
+        #expect(testimony.counts < 50_000)
+    }
+
+    @Test func `a counter goes on when its name has become somebody's password`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        _ = try await stage.ask("count")
+        try stage.tell("keep", id: 2, secret: "times")
+        _ = try await stage.ask("count", id: 3)
+        try await stage.end()
+        #expect(await stage.witness.testimony { !$0.lost.isEmpty }.counted == ["times": 200_000])
+    }
+
     @Test func `what a plugin prints is counted, and shown only if the settings say so`() async throws {
         for shows in [false, true] {
             let stage = try Stage { $0.showsOutput = shows }
@@ -281,6 +303,36 @@ import WorkerProtocol
         #expect(lines.contains { $0.contains("egress refused place=[redacted]:389") })
         #expect(!lines.contains { $0.contains("c0rrect") || $0.contains("63307272656374") })
         #expect(await stage.witness.testimony { _ in true }.counted.isEmpty)
+        try await stage.end()
+    }
+
+    @Test func `of a password that stands across the end of what is shown, no part is repeated`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        try stage.tell("betray at the end", secret: "c0rrect-horse")
+        let testimony = await stage.witness.testimony { !$0.completed.isEmpty }
+        let isDetailRedacted =
+            testimony.completed.first?.completion.detail == String(repeating: "x", count: 1_021) + "[re"
+        #expect(isDetailRedacted)
+        let line = String(repeating: "x", count: 4_093) + "[re"
+        let isLineRedacted = stage.book.lines.contains("warning plugin says provider=puppet text=\(line)")
+        #expect(isLineRedacted)
+        try await stage.end()
+    }
+
+    @Test(arguments: [("keep", "[redacted]"), ("twice", "c0rrect-horse")])
+    func `a password is known until its request has ended, and 64 more after that`(
+        order: String, place: String
+    ) async throws {
+        let stage = try Stage()
+        await stage.serve()
+        try stage.tell(order, secret: "c0rrect-horse")
+        for id in 2...201 { try stage.tell("twice", id: UInt64(id), secret: "another-\(id)") }
+        _ = await stage.witness.testimony { testimony in
+            (2...201).allSatisfy { id in testimony.completed.contains { $0.id == id } }
+        }
+        _ = try await stage.ask("c0rrect-horse 389", id: 999)
+        #expect(stage.book.lines.contains { $0.contains("egress refused place=\(place):389") })
         try await stage.end()
     }
 

@@ -24,6 +24,8 @@ public final class OpenLDAP: Sendable {
         public var hasPolicy = false
         /// The service account sees the entries below ou=people, but not that entry itself, so no search may begin there.
         public var hidesPeople = false
+        /// The service account may search and read these attributes and write passwords, and nothing else; commas between.
+        public var searchable: String?
         /// Writes reach the disk before they are answered.
         public var isDurable = false
         /// TLS with certificates of this authority; none if absent.
@@ -272,6 +274,13 @@ public final class OpenLDAP: Sendable {
             lines += ["overlay ppolicy", "ppolicy_default \"cn=policy,\(base)\"", "ppolicy_hash_cleartext"]
         }
         if options.hidesPeople { lines.append("access to dn.exact=\"\(people)\" by * none") }
+        if let searchable = options.searchable {
+            lines += [
+                "access to dn.subtree=\"\(people)\" attrs=\(searchable) by dn.exact=\"\(service)\" read by * none",
+                "access to dn.subtree=\"\(people)\" attrs=userPassword by dn.exact=\"\(service)\" write by anonymous auth",
+                "access to dn.subtree=\"\(people)\" by * none",
+            ]
+        }
         lines += [
             "access to dn.subtree=\"ou=frozen,\(people)\" by anonymous auth by * read",
             "access to dn.subtree=\"\(people)\" by dn.exact=\"\(service)\" write by anonymous auth by self write by * none",

@@ -16,7 +16,7 @@ import WorkerProtocol
                 Completion(
                     .retry, detail: "busy", account: "b4c1", retryAfter: 1_500, record: Array(#"{"mail":[]}"#.utf8))),
             .done(id: .max, Completion(.delivered)),
-            .log(.warning, "slow"),
+            .log(.warning, ByteBuffer(string: "slow")),
             .metric(name: "binds_total", delta: -2),
             .pong,
             .failed(.load, "no such symbol"),
@@ -67,8 +67,8 @@ import WorkerProtocol
     }
 
     @Test func `words for people do not speak to the terminal`() throws {
-        let read = try frames(in: .frame(RTW_LOG, u32(1) + field("one\ntwo\u{1b}[2J\u{9b}3m \u{7f}ü")))
-        #expect(read == [.log(.info, "one two [2J 3m  ü")])
+        let read = try frames(in: .frame(RTW_FAILED, u32(2) + field("one\ntwo\u{1b}[2J\u{9b}3m \u{7f}ü")))
+        #expect(read == [.failed(.load, "one two [2J 3m  ü")])
     }
 
     @Test func `it does not matter how the bytes are cut`() throws {

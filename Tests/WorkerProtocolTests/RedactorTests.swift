@@ -14,10 +14,10 @@ import WorkerProtocol
         return redactor
     }
 
-    private static func frames(_ secrets: [String]) throws -> ByteBuffer {
+    private static func frames(_ secrets: [String], first: Int = 0) throws -> ByteBuffer {
         var frames = ByteBuffer()
         frames.writePingFrame()
-        for (id, secret) in secrets.enumerated() {
+        for (id, secret) in zip(first..., secrets) {
             try Array(secret.utf8).withUnsafeBytes { secret in
                 var fields = RequestFields(
                     .credential, kind: .passwordUpdated, idempotencyKey: "k", deadline: 1, externalID: "E-1",
@@ -81,22 +81,48 @@ import WorkerProtocol
         #expect(redactor.words("123456ü correct".utf8, atMost: 7) == "123456")
     }
 
+    @Test func `no password that was not looked at whole moves into what is shown`() throws {
+        let password = String(repeating: "correct horse", count: 8)
+        let redactor = try Self.redactor(knowing: password)
+        let words = redactor.words(String(repeating: password + ", ", count: 99).utf8, atMost: 200)
+        #expect(words == "[redacted], [redacted]")
+    }
+
     @Test func `where a very short password stands, nothing is told`() throws {
         let redactor = try Self.redactor(knowing: "x1")
         #expect(redactor.words("value x1 is too short".utf8, atMost: 99) == Redactor.mark)
         #expect(redactor.words("value is too short".utf8, atMost: 99) == "value is too short")
+        #expect(!redactor.finds(in: "max1mum".utf8), "a name is not lost by chance")
     }
 
-    @Test func `so many of the latest are known, and what is kept is known for ever`() throws {
+    @Test func `the password of an outstanding request is known, however many others come and go meanwhile`() throws {
+        let redactor = Redactor(capacity: 2)
+        try redactor.remember(secretsOf: Self.frames(["the slow one"]))
+        for number in 1...500 {
+            try redactor.remember(secretsOf: Self.frames(["quick one \(number)"], first: number))
+            redactor.ended(UInt64(number + 1))
+        }
+        #expect(redactor.finds(in: "the slow one".utf8))
+        redactor.ended(1)
+        #expect(redactor.finds(in: "the slow one".utf8), "also a while longer")
+    }
+
+    @Test func `of those that have ended so many are known, and what is kept is known for ever`() throws {
         let redactor = Redactor(capacity: 2)
         Array("bind secret".utf8).withUnsafeBytes { redactor.keep($0) }
-        for secrets in [["first password", "second password"], ["second password"], ["third password"]] {
-            try redactor.remember(secretsOf: Self.frames(secrets))
-        }
+        let secrets = ["first password", "second password", "second password", "third password"]
+        try redactor.remember(secretsOf: Self.frames(secrets))
+        for id in 1...3 { redactor.ended(UInt64(id)) }
         #expect(!redactor.finds(in: "first password".utf8))
+        redactor.allEnded()
         for secret in ["second password", "third password", "bind secret"] { #expect(redactor.finds(in: secret.utf8)) }
-        try redactor.remember(secretsOf: Self.frames(["fourth password", "fifth password"]))
+        // Two more, of which the first has an id that was used before and not ended.
+        try redactor.remember(secretsOf: Self.frames(["fourth password"]))
+        try redactor.remember(secretsOf: Self.frames(["fifth password"]))
+        redactor.allEnded()
         #expect(!redactor.finds(in: "second password".utf8))
+        #expect(!redactor.finds(in: "third password".utf8))
+        for secret in ["fourth password", "fifth password"] { #expect(redactor.finds(in: secret.utf8)) }
     }
 
     @Test func `no password stands in what is kept of it`() throws {
@@ -105,7 +131,7 @@ import WorkerProtocol
         #expect(!description.contains("correct") && !description.contains("horse"))
     }
 
-    @Test func `details, log lines and reasons are redacted as they are read`() throws {
+    @Test func `details and reasons are redacted as they are read, log lines once they are taken`() throws {
         var reader = FrameReader(redactor: try Self.redactor(knowing: "correct horse"))
         let said = field("no correct horse")
         var bytes = ByteBuffer.frame(RTW_DONE, id: 1, u32(2) + u32(0) + said + u32(RTW_ABSENT) + u32(RTW_ABSENT))
@@ -118,7 +144,8 @@ import WorkerProtocol
         while let frame = try reader.next() { read.append(frame) }
         #expect(
             read == [
-                .done(id: 1, Completion(.refused, detail: "no [redacted]")), .log(.info, "no [redacted]"),
+                .done(id: 1, Completion(.refused, detail: "no [redacted]")),
+                .log(.info, ByteBuffer(string: "no correct horse")),
                 .started(refusal: "no [redacted]"), .failed(.load, "no [redacted]"),
             ])
     }

@@ -134,10 +134,17 @@ private func outcome(_ end: TransferEnd, _ purpose: RequestPurpose, _ rules: Out
         #expect(detail(Answer(status: 409)) == "HTTP 409")
     }
 
-    @Test func `end after 512 bytes, also within a character`() {
-        let words = detail(Answer(status: 400, body: Array("a".utf8) + Array(repeating: "é", count: 600).joined().utf8))
-        #expect(words.utf8.count <= "HTTP 400: ".utf8.count + 512 + 3)
-        #expect(words.hasPrefix("HTTP 400: aéé"))
+    @Test func `are whole, for the host to look for passwords in them before it cuts them`() {
+        let text = String(repeating: "é", count: 20_000)
+        let isWhole = detail(Answer(status: 400, body: Array(text.utf8))) == "HTTP 400: \(text)"
+        #expect(isWhole)
+    }
+
+    @Test func `come after our own, which are not cut off then`() {
+        let gone = OutcomeRules().completion(
+            of: .answered(Answer(status: 404, body: Array("no such user".utf8))),
+            for: .delivery(.lifecycle, kind: "user.deleted"), account: nil)
+        #expect(gone.detail == "HTTP 404; it was gone: no such user")
     }
 
     @Test func `are kept back if they repeat the password`() {

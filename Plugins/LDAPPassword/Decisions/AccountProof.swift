@@ -3,6 +3,8 @@ package struct AccountProof: Equatable, Sendable {
     package let account: LocatedAccount
     /// What the entry must match.
     package let filter: String
+    /// It was asked together with others, and not confirmed.
+    private var isAlone = false
 
     package init(account: LocatedAccount, filter: String) {
         self.account = account
@@ -15,7 +17,14 @@ package struct AccountProof: Equatable, Sendable {
     }
 
     /// Whether it may be asked together with others: without a stable id their answers could not be told apart.
-    package var canBeJoined: Bool { account.stableID != nil }
+    package var canBeJoined: Bool { !isAlone && account.stableID != nil }
+
+    /// The same, to be asked by itself.
+    package var alone: Self {
+        var alone = self
+        alone.isAlone = true
+        return alone
+    }
 }
 
 /// Several proofs in one search: each entry by its name (`entryDN`, RFC 5020) and its filter.
@@ -27,8 +36,8 @@ package struct AccountProof: Equatable, Sendable {
 /// |---|---|---|---|
 /// | 48–61 | 36–40 | 14–20 | 13–19 |
 ///
-/// An entry that is not returned is not confirmed: one that does not match, one that may not be seen, and one of which
-/// the server cannot tell.
+/// An entry that is returned is confirmed. One that is not may be protected or gone; or the server lets nobody search by
+/// `entryDN`, an attribute of which access rules seldom think. So its absence is no answer, and it is asked alone.
 package struct JointProof: Sendable {
     /// Servers limit how many entries they return; 500 is OpenLDAP's default.
     package static let limit = 64
@@ -49,18 +58,18 @@ package struct JointProof: Sendable {
         count = proofs.count
     }
 
-    /// The answer to each of the questions, as if it had been asked alone; `nil` if they must be, because the server did
-    /// not carry out the search to its end.
-    package func answers(_ answer: SearchAnswer, to proofs: [AccountProof]) -> [SearchAnswer]? {
+    /// The answer to each of the questions, as if it had been asked alone; `nil` for one that must be, and for all if the
+    /// server did not carry out the search to its end.
+    package func answers(_ answer: SearchAnswer, to proofs: [AccountProof]) -> [SearchAnswer?]? {
         guard answer.end.code == .success else { return nil }
         var found: [StableID: [DirectoryEntry]] = [:]
         for entry in answer.entries {
             if let id = StableID(of: entry, from: attributes) { found[id, default: []].append(entry) }
         }
         return proofs.map { proof in
-            let entries = proof.account.stableID.flatMap { found[$0] } ?? []
-            return SearchAnswer(
-                end: answer.end, entries: entries.filter { isSameName($0.name, proof.account.name) })
+            let entries = (proof.account.stableID.flatMap { found[$0] } ?? [])
+                .filter { isSameName($0.name, proof.account.name) }
+            return entries.isEmpty ? nil : SearchAnswer(end: answer.end, entries: entries)
         }
     }
 }

@@ -163,7 +163,8 @@ package struct ServerAnswer: Equatable, Sendable {
         if let trace, trace.appears(in: head) {
             self.message = "the server's message repeats the password and was dropped"
         } else {
-            self.message = Self.cut(head, to: 1024 - 128)
+            // The host cuts it to what is shown, after it has looked for passwords in more encodings than we do.
+            self.message = head
         }
     }
 

@@ -122,6 +122,8 @@ struct Courier {
                     perform(request.course.begin(known: known(request.course), facts: facts), for: request)
                 }
             case .close:
+                // A question that nobody waits for any more; the next connection counts its messages anew.
+                joint = nil
                 connection = nil
                 state.closed()
             }
@@ -253,7 +255,7 @@ struct Courier {
         }
     }
 
-    /// A server that would not answer a joint question is not asked another on this connection.
+    /// A server that did not carry out a joint question is not asked another on this connection.
     private mutating func askOneByOne(_ asking: [Asking]) {
         connection?.facts.findsByName = false
         let all = asking + gathered
@@ -299,7 +301,9 @@ struct Courier {
             return askOneByOne(joint.asking)
         }
         if answers.count > 1 { connection?.hold() }
-        for ((request, _), answer) in zip(joint.asking, answers) { take(answer, for: request) }
+        for ((request, proof), answer) in zip(joint.asking, answers) {
+            if let answer { take(answer, for: request) } else { perform(.confirm(proof.alone), for: request) }
+        }
     }
 
     private mutating func take(_ answer: SearchAnswer, for request: Request) {

@@ -104,7 +104,7 @@ package struct OutcomeRules: Sendable, Equatable {
     }
 
     private func completion(of answer: Answer, for purpose: RequestPurpose, account: String?) -> Completion {
-        let words = answer.words
+        let words = answer.words()
         switch answer.status {
         case let status where successStatuses?.contains(status) ?? (200...299).contains(status):
             return delivered(answer, for: purpose, account: account)
@@ -115,10 +115,12 @@ package struct OutcomeRules: Sendable, Equatable {
         case 401, 407:
             return Completion(.misconfigured, detail: words)
         case 403 where purpose == .check:
-            return Completion(.misconfigured, detail: "\(words); check_path must be allowed for these credentials")
+            return Completion(
+                .misconfigured, detail: answer.words(after: "check_path must be allowed for these credentials"))
         case let status where absentStatuses.contains(status) && purpose.writesAccount:
             switch purpose {
-            case .delivery(_, kind: "user.deleted"): return Completion(.delivered, detail: "\(words); it was gone")
+            case .delivery(_, kind: "user.deleted"):
+                return Completion(.delivered, detail: answer.words(after: "it was gone"))
             case .delivery(_, kind: "user.created"): return Completion(.refused, detail: words)
             default: return Completion(.absent, detail: words)
             }
@@ -162,15 +164,13 @@ package struct OutcomeRules: Sendable, Equatable {
 }
 
 extension Answer {
-    /// How much of a body is shown to people.
-    package static let shownBytes = 512
-
-    /// The status and the beginning of the body on one line.
-    var words: String {
-        if isRedacted { return "HTTP \(status); its text repeated the password and is not shown" }
-        let text = String(decoding: body.prefix(Self.shownBytes), as: UTF8.self).unicodeScalars
-            .map { $0.properties.generalCategory == .control ? " " : String($0) }.joined()
-        let line = text.split(separator: " ").joined(separator: " ")
-        return line.isEmpty ? "HTTP \(status)" : "HTTP \(status): \(line)"
+    /// The status, a remark of ours, and the body on one line: all of it, because the host looks for the password in
+    /// more encodings than we do, and cuts it to size afterwards.
+    func words(after remark: String? = nil) -> String {
+        let head = "HTTP \(status)\(remark.map { "; \($0)" } ?? "")"
+        if isRedacted { return "\(head); its text repeated the password and is not shown" }
+        // C0, DEL and the blank; what else may play tricks, the host takes out.
+        let line = Array(body.split { $0 <= 0x20 || $0 == 0x7F }.joined(separator: [0x20]))
+        return line.isEmpty ? head : "\(head): \(String(decoding: line, as: UTF8.self))"
     }
 }

@@ -129,14 +129,17 @@ typedef struct rts_host {
     uint32_t abi_minor;
     void *context; /* pass it as the first argument */
 
-    /* Ends request `id`. Returns 0; or -1 if there is no such request (ended, cancelled and given up, or never made). */
+    /* Ends request `id`. Returns 0; or -1 if there is no such request (ended, cancelled and given up, or never made). 0
+     * means taken, not told: it leaves within a few milliseconds, and is lost if this process dies before. The request
+     * then counts as one without an answer. */
     int32_t (*complete)(void *context, uint64_t id, const rts_completion *completion);
 
     /* One line for the daemon's log, with the provider's name added there. At most 4 KiB; above the rate limit lines
      * are dropped and counted. Never a secret. */
     void (*log)(void *context, uint32_t level, rts_bytes message);
 
-    /* Adds to a counter that the daemon publishes for this provider. name: [a-z0-9_]+. */
+    /* Adds to a counter that the daemon publishes for this provider. name: [a-z0-9_]+, at most 64 bytes; at most 64
+     * names. Above 1000 calls a second, what was added is told some seconds later, or at the stop. */
     void (*metric)(void *context, rts_bytes name, int64_t delta);
 
     /* Milliseconds of a clock that never goes back. */
@@ -148,8 +151,8 @@ typedef struct rts_host {
 
 /*
  * The host's extension "batch/1", for a thread that completes many requests in a row: what it says after begin may wait
- * for its end, and then crosses to the daemon at once. Other threads are not concerned. One begin, one end, on the same
- * thread, and no waiting in between: what was said is not known before.
+ * for its end, and then crosses to the daemon at once; if the process dies in between, all of it is lost. Other threads
+ * are not concerned. One begin, one end, on the same thread, and no waiting in between: what was said is not known before.
  */
 #define RTS_BATCH "batch/1"
 

@@ -107,7 +107,10 @@ public struct ProviderSettings: Hashable, Sendable {
         .key(
             "deadline", \.deadline, .duration(.milliseconds(100)...(.seconds(600))),
             "How long one delivery may take. Afterwards its end counts as unknown."),
-        .key("in_flight", \.inFlight, .integer(1...4_096), "Deliveries under way at once, each for another user."),
+        .key(
+            "in_flight", \.inFlight, .integer(1...4_096),
+            "Deliveries under way at once, each for another user. Those that the plugin's connections do not take wait in "
+                + "it, while their deadline runs."),
         .section("limits", \.limits, ProviderLimits.fields, "What the plugin's process may use."),
         .key(
             "egress", \.egress, .list(of: .hostPort, "a list, each HOST:PORT"),

@@ -17,7 +17,9 @@ struct Queue: AsyncParsableCommand {
         @Option(help: "At most so many that wait, and so many that are dead; 1 to 100000.") var limit = 100
 
         func validate() throws {
-            guard (1...100_000).contains(limit) else { throw ValidationError("--limit is a whole number, 1 to 100000") }
+            guard QueueCount.limits.contains(limit) else {
+                throw ValidationError("--limit is a whole number, 1 to 100000")
+            }
         }
 
         func run() async throws {
@@ -32,9 +34,10 @@ struct Queue: AsyncParsableCommand {
             let all = try JSONDecoder().decode(QueueCount.self, from: Data(count))
             let more = all.waiting + all.dead - shown.count
             guard more > 0 else { return }
+            let howToSeeAll = all.limitOfAll.map { "--limit \($0) shows all, " } ?? ""
             printError(
-                "\(more) more: \(all.waiting) wait and \(all.dead) are dead letters; --limit \(max(all.waiting, all.dead)) "
-                    + "shows all, --provider, --state, --reason and --kind fewer")
+                "\(more) more: \(all.waiting) wait and \(all.dead) are dead letters; \(howToSeeAll)"
+                    + "--provider, --state, --reason and --kind\(howToSeeAll.isEmpty ? " show" : "") fewer")
         }
     }
 

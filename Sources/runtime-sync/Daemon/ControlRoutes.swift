@@ -25,10 +25,10 @@ struct ControlRoutes: Sendable {
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
             ControlRoute(.post, "/providers/:name/resume") { try await pause($0, false) },
             ControlRoute(.get, "/queue") { request in
-                guard let limit = Int(request.query["limit"] ?? "100"), Self.limits.contains(limit) else {
+                guard let limit = Int(request.query["limit"] ?? "100"), QueueCount.limits.contains(limit) else {
                     throw ControlError(
                         status: 400,
-                        "limit is a whole number, \(Self.limits.lowerBound) to \(Self.limits.upperBound)")
+                        "limit is a whole number, \(QueueCount.limits.lowerBound) to \(QueueCount.limits.upperBound)")
                 }
                 let filter = try QueueFilter(query: request.query)
                 return try await Self.answering { try await dispatcher.queue(filter, limit: limit) }
@@ -63,9 +63,6 @@ struct ControlRoutes: Sendable {
             },
         ]
     }
-
-    /// How much of the queue may be listed at once; each delivery is read from the journal.
-    private static let limits = 1...100_000
 
     private func providers() async throws -> [ProviderStatus] {
         try await dispatcher.providers().map { report in

@@ -149,6 +149,15 @@ static void betray(const rts_delivery *delivery) {
     host->log(host->context, RTS_LOG_ERROR, bytes_of(said));
 }
 
+/* Says the password where a detail, and a log line, end for the daemon: three bytes before. */
+static void betray_at_the_end(const rts_delivery *delivery) {
+    char said[8192];
+    memset(said, 'x', sizeof said);
+    snprintf(said + 4093, sizeof said - 4093, "%.*s", (int)delivery->secret.size, (const char *)delivery->secret.data);
+    host->log(host->context, RTS_LOG_WARNING, bytes_of(said));
+    answer(delivery->id, RTS_REFUSED, said + 4093 - 1021);
+}
+
 static const char *start(const rts_start *request, void **state) {
     *state = NULL;
     if (contains(request->settings, "refuse")) return "no base\x1b[2J";
@@ -193,8 +202,13 @@ static void deliver(void *state, const rts_delivery *delivery) {
         for (int line = 0; line < 1000; line++) host->log(host->context, RTS_LOG_INFO, bytes_of("so it goes"));
         host->metric(host->context, bytes_of("lines_total"), 1000);
         answer(delivery->id, RTS_DELIVERED, "");
+    } else if (is(order, "count")) {
+        for (int time = 0; time < 100000; time++) host->metric(host->context, bytes_of("times"), 1);
+        answer(delivery->id, RTS_DELIVERED, "");
     } else if (is(order, "betray")) {
         betray(delivery);
+    } else if (is(order, "betray at the end")) {
+        betray_at_the_end(delivery);
     } else if (is(order, "file")) {
         char text[64] = "";
         if (pread(file, text, sizeof text - 1, 0) < 0) abort();
