@@ -393,10 +393,14 @@ final class DispatchCore {
 
     /// Events that nobody needs any more go: a few thousand at a time, as fast as they are found while there are more, and
     /// from the oldest on again once all were looked at.
+    ///
+    /// Whether a delivery needs an event is asked of the disk, so it is the disk too that has to say that the deliveries
+    /// have been made: after a crash, memory is ahead of it.
     private func retire(wall: Timestamp) throws {
+        let progress = try journal.progress()
         let found = try journal.retirableEvents(
-            before: wall + -retention, through: min(foldedThrough, fannedOutThrough), from: retiresFrom ?? 0,
-            atMost: Self.retiredAtOnce)
+            before: wall + -retention, through: min(progress.foldedThrough, progress.fannedOutThrough),
+            from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
         changes.endedEvents += found.ranges
         retiresFrom = found.next
     }

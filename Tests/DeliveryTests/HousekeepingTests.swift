@@ -127,6 +127,7 @@ struct HousekeepingTests {
         for number in 1...count {
             try rig.post(TestEvent(id: "e\(number)", kind: .logout, sequence: UInt64(number + 1)))
         }
+        try rig.advance(2_000)
         try rig.flush()
         try rig.advance(86_460_000)
         try rig.flush()
@@ -138,6 +139,20 @@ struct HousekeepingTests {
         // The dead letter's event stays, and the newest, which holds the place.
         #expect(try rig.journal.event(1) != nil && rig.journal.event(count + 1) != nil)
         #expect(rig.core.idleTime(now: rig.now) == 60_000)
+    }
+
+    @Test func `an event is retired only when the disk says that it was fanned out`() throws {
+        let rig = try Rig(retention: 600_000)
+        rig.holdsChanges = true
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.sleep(1_200_000)
+        try rig.restart(killed: true)
+        try rig.flush()
+        #expect(try rig.journal.event(1) != nil)
+        rig.holdsChanges = false
+        try rig.restart()
+        #expect(rig.requests().map(\.secret).contains("p"))
     }
 
     @Test func `an idle dispatcher sleeps for a minute, a waiting one until its time`() throws {
