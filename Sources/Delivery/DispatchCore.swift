@@ -299,7 +299,7 @@ final class DispatchCore {
             endOldSecrets(now: now)
             try expire(now: now, wall: wall)
             if retiresFrom == nil { try retire(wall: wall) }
-            destroyUnusedKeys(wall: wall)
+            destroyUnusedKeys(now: now, wall: wall)
             if abs(watch.lastTrusted - lastTrusted) >= Self.trustNoted {
                 lastTrusted = watch.lastTrusted
                 changes.clockTrusted = lastTrusted
@@ -411,9 +411,10 @@ final class DispatchCore {
     /// copy of the disk.
     ///
     /// The keys of this hour and the one before stay, for an event may be committed a little after it was sealed. Older
-    /// ones get no new uses, so what is read meanwhile can only be too careful. The keys of states stay for ever.
-    private func destroyUnusedKeys(wall: Timestamp) {
-        let hourAgo = wall + -3_600_000
+    /// ones get no new uses, so what is read meanwhile can only be too careful. Events are sealed by the wall clock, dead
+    /// letters by `now`: the hour that is earlier counts. The keys of states stay for ever.
+    private func destroyUnusedKeys(now: Timestamp, wall: Timestamp) {
+        let hourAgo = min(now, wall) + -3_600_000
         let current = DataKeys.id(of: .secret, at: wall)
         guard current != lastKey else { return }
         lastKey = current
@@ -452,12 +453,10 @@ extension Journal {
                 if let id = Sealer.keyID(of: prefix) { unused.remove(id) }
             }
         }
-        // Events go from the oldest on, and the hours of their keys go the same way, give or take one.
-        if let oldest = try sequenceBounds()?.lowerBound, let event = try event(oldest),
-            let id = Sealer.keyID(of: event.body)
-        {
-            let hour: UInt32 = 1 << 2
-            unused.formUnion(bodies.filter { $0 < id - hour })
+        // One hour less, for an event is received a moment before or after it is sealed.
+        if !bodies.isEmpty, let oldest = try oldestBody() {
+            let hour = oldest.milliseconds / 3_600_000 - 1
+            unused.formUnion(bodies.filter { Int64($0 >> 2) < hour })
         }
         return unused.sorted()
     }
