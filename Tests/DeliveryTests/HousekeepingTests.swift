@@ -290,6 +290,26 @@ struct HousekeepingTests {
         #expect(try rig.ended() == ["delivered": 2, "dead": 1])
     }
 
+    @Test func `a delivery that the journal gives to another subject is a dead letter`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.post(TestEvent(id: "e3", kind: .logout, user: "u3", sequence: 3))
+        try rig.flush()
+        var rows = try rig.journal.deliveries(limit: 3)
+        (rows[0].subject, rows[1].kind, rows[2].subject) = (3, .userDeleted, 0)
+        var changes = JournalChanges()
+        changes.deliveries = rows.map { .begin($0) }
+        try rig.journal.submit(changes)
+        try rig.flush()
+        try rig.restart()
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["dead": 3])
+        try rig.flush()
+        #expect(Set(try rig.journal.deadLetters().map(\.reason)) == ["damaged"])
+    }
+
     @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {
         let rig = try Rig()
         try rig.loseWorker()
