@@ -343,7 +343,7 @@ final class DispatchCore {
     }
 
     /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
-    /// are put back.
+    /// are put back. What people want tried again is tried, however old it is.
     private func expire(now: Timestamp, wall: Timestamp) throws {
         var limits: [Int64: Int64] = [:]
         func limit(_ age: Int64) throws -> Int64 {
@@ -357,7 +357,7 @@ final class DispatchCore {
             let through = try limit(route.giveUpAfter)
             guard through > providers[index].expiredThrough else { continue }
             providers[index].expiredThrough = through
-            let expired = providers[index].lanes.expire(through: through, now: now)
+            let expired = providers[index].lanes.expire(through: through, now: now) { manualRetries[$0] != nil }
             for key in expired { end(key, as: "expired") }
             if !expired.isEmpty {
                 logger.warning(
