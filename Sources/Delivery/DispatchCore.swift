@@ -151,9 +151,7 @@ final class DispatchCore {
             if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
         }
         if let password { takeUp(password, now: now) }
-        for letter in try journal.deadLetters(.all) where letter.id.deliveryClass == .credential {
-            try takeUp(letter, now: now)
-        }
+        try takeUp(try journal.deadLetters(.all).filter { $0.id.deliveryClass == .credential }, now: now)
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
             let header: EventHeader?
             do {
@@ -189,17 +187,22 @@ final class DispatchCore {
         if let ended { end(ended, as: "superseded") }
     }
 
-    /// A dead letter has its password still if it is young and no newer one was accepted.
-    private func takeUp(_ letter: DeadLetter, now: Timestamp) throws {
-        let sequence = letter.id.sequence
-        guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
-            try journal.event(sequence)?.secret != nil
-        else {
-            if secretUses[sequence] == nil { changes.erasedSecrets.append(sequence) }
-            return
+    /// A dead letter has its password still if it is young and no newer one was accepted. A password goes only when none
+    /// of the event's dead letters has it any more.
+    private func takeUp(_ letters: [DeadLetter], now: Timestamp) throws {
+        var without: Set<Int64> = []
+        for letter in letters {
+            let sequence = letter.id.sequence
+            guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
+                try journal.event(sequence)?.secret != nil
+            else {
+                without.insert(sequence)
+                continue
+            }
+            secretUses[sequence, default: 0] += 1
+            deadSecrets[letter.subject, default: [:]][letter.id] = min(letter.at, now)
         }
-        secretUses[sequence, default: 0] += 1
-        deadSecrets[letter.subject, default: [:]][letter.id] = min(letter.at, now)
+        changes.erasedSecrets += without.filter { secretUses[$0] == nil }.sorted()
     }
 
     func index(ofSlot slot: Int) -> Int? {
