@@ -142,6 +142,7 @@ final class DispatchCore {
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
         var password: DeliveryRow?
+        var damaged: [DeliveryKey] = []
         try journal.forEachDelivery { stored in
             // A creation goes before the password that came with it, though its number is the larger one.
             let isPair =
@@ -149,9 +150,12 @@ final class DispatchCore {
                 && stored.id.slot == password?.id.slot
             if !isPair, let earlier = password.take() { takeUp(earlier, now: now) }
             if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
+        } damaged: {
+            damaged.append($0)
         }
         if let password { takeUp(password, now: now) }
         try takeUp(try journal.deadLetters(.all).filter { $0.id.deliveryClass == .credential }, now: now)
+        for key in damaged { endDamaged(key) }
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
             let header: EventHeader?
             do {
@@ -174,6 +178,15 @@ final class DispatchCore {
                 changes.fannedOutThrough = stored.sequence
             }
         }
+    }
+
+    /// A row of which nobody can tell what it is of ends, for nothing would ever end it.
+    private func endDamaged(_ key: DeliveryKey) {
+        logger.critical(
+            "delivery not readable", metadata: ["delivery": "\(key.rawValue)", "event.seq": "\(key.sequence)"])
+        // As if it had been taken up: the password goes if nothing else needs it.
+        if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
+        end(key, as: "dropped:damaged")
     }
 
     private func takeUp(_ stored: DeliveryRow, now: Timestamp) {

@@ -23,9 +23,17 @@ public struct DeadLetterFilter: Hashable, Sendable {
 
 extension Journal {
     /// Lends every delivery that has not ended to `body`, in the order of events. `body` must not read the journal.
-    public func forEachDelivery(_ body: (DeliveryRow) throws -> Void) throws(JournalError) {
+    ///
+    /// - Parameter damaged: gets the deliveries of which nobody can tell what they are of: their kind is none there is.
+    public func forEachDelivery(
+        _ body: (DeliveryRow) throws -> Void, damaged: (DeliveryKey) -> Void = { _ in }
+    ) throws(JournalError) {
         try scans.query("SELECT did, sid, kind, due, attempt, state FROM deliveries ORDER BY did") { row in
-            if let delivery = Self.delivery(row) { try body(delivery) }
+            if let delivery = Self.delivery(row) {
+                try body(delivery)
+            } else {
+                damaged(DeliveryKey(rawValue: row.integer(0)))
+            }
             return true
         }
     }

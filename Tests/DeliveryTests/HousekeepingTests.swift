@@ -1,5 +1,6 @@
 import Credentials
 import EventModel
+import GRDB
 import Journal
 import Testing
 
@@ -308,6 +309,23 @@ struct HousekeepingTests {
         #expect(try rig.ended() == ["dead": 3])
         try rig.flush()
         #expect(Set(try rig.journal.deadLetters().map(\.reason)) == ["damaged"])
+    }
+
+    @Test func `a delivery of a kind that there is not ends at the start, and its password with it`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.flush()
+        let database = try DatabaseQueue(path: "\(rig.folder.path)/journal/journal.sqlite")
+        try database.write { try $0.execute(sql: "UPDATE deliveries SET kind = 255 WHERE did >> 12 = 1") }
+        try database.close()
+        try rig.restart()
+        #expect(try rig.answer(.delivered).secret == "q")
+        #expect(try rig.ended() == ["delivered": 1, "dropped:damaged": 1])
+        #expect(try rig.report().unaccounted == 0)
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.journal.deliveries(limit: 1).isEmpty)
     }
 
     @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {
