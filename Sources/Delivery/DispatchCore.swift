@@ -165,6 +165,7 @@ final class DispatchCore {
                 logger.critical(
                     "event not readable",
                     metadata: ["event.seq": "\(stored.sequence)", "event.id": "\(stored.id)", "error": "\(error)"])
+                count("damaged-events", slot: CounterKey.daemon)
                 header = nil
             }
             if stored.sequence <= fannedOutThrough {
@@ -174,6 +175,8 @@ final class DispatchCore {
                     header, sequence: stored.sequence, received: stored.received, hasStoredSecret: header.hasSecret,
                     now: now)
             } else {
+                // Nothing will be made of it, so nothing needs its password.
+                if stored.secret != nil { changes.erasedSecrets.append(stored.sequence) }
                 fannedOutThrough = stored.sequence
                 changes.fannedOutThrough = stored.sequence
             }

@@ -328,6 +328,20 @@ struct HousekeepingTests {
         #expect(try rig.journal.deliveries(limit: 1).isEmpty)
     }
 
+    @Test func `an event that cannot be read at the start is counted, and its password goes`() throws {
+        let rig = try Rig()
+        rig.holdsChanges = true
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        let database = try DatabaseQueue(path: "\(rig.folder.path)/journal/journal.sqlite")
+        try database.write { try $0.execute(sql: "UPDATE events SET body = x'00' WHERE seq = 1") }
+        try database.close()
+        try rig.restart(killed: true)
+        #expect(try rig.storedSecrets() == [2])
+        #expect(try rig.answer(.delivered).secret == "q")
+        #expect(rig.core.totals[CounterKey(slot: CounterKey.daemon, name: "damaged-events")] == 1)
+    }
+
     @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {
         let rig = try Rig()
         try rig.loseWorker()
