@@ -53,8 +53,8 @@ final class DispatchCore {
     private var lastFold = Timestamp(milliseconds: 0)
     private var lastTidy = Timestamp(milliseconds: 0)
     private(set) var watch: ClockWatch
-    /// What the journal was told of the clock.
-    private var lastTrusted = Timestamp(milliseconds: 0)
+    /// What the wall clock showed when the journal was told of it.
+    private var clockNoted = Timestamp(milliseconds: 0)
     /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
     private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
@@ -132,7 +132,7 @@ final class DispatchCore {
                 route: $0, gate: ProviderGate(retry: $0.disposition.retry), isPaused: paused.contains($0.slot))
         }
         totals = try journal.counters()
-        watch = ClockWatch(wall: now, steady: now, last: try journal.clockTrusted())
+        watch = ClockWatch(wall: now, steady: now, last: try journal.clock())
     }
 
     /// Takes up where the last run ended: deliveries that had not ended, events that had not been fanned out.
@@ -314,20 +314,20 @@ final class DispatchCore {
         }
         if now - lastTidy >= 60_000 {
             lastTidy = now
+            if abs(wall - clockNoted) >= Self.clockNotedEvery {
+                clockNoted = wall
+                changes.clock = watch.memory(wall: wall, steady: now)
+            }
             guard watch.doubt == nil else { return }
             endOldSecrets(now: now)
             try expire(now: now, wall: wall)
             if retiresFrom == nil { try retire(wall: wall) }
             destroyUnusedKeys(now: now, wall: wall)
-            if abs(watch.lastTrusted - lastTrusted) >= Self.trustNoted {
-                lastTrusted = watch.lastTrusted
-                changes.clockTrusted = lastTrusted
-            }
         }
     }
 
-    /// How often the journal is told that the clock is trusted; milliseconds. Much less than the clock's tolerance.
-    private static let trustNoted: Int64 = 600_000
+    /// How often the journal is told of the clock; milliseconds. Much less than the clock's tolerance.
+    private static let clockNotedEvery: Int64 = 600_000
 
     private func tell(_ change: ClockWatch.Change) {
         switch change {

@@ -108,9 +108,13 @@ extension Journal {
         (try meta(Meta.fannedOutThrough) ?? 0, try meta(Meta.foldedThrough) ?? 0)
     }
 
-    /// The last moment of the wall clock that was trusted; `nil` if there was none.
-    public func clockTrusted() throws(JournalError) -> Timestamp? {
-        try meta(Meta.clockTrusted).map(Timestamp.init(milliseconds:))
+    /// What the last run has left of the wall clock; `nil` if there was none.
+    public func clock() throws(JournalError) -> ClockWatch.Memory? {
+        guard let trusted = try meta(Meta.clockTrusted) else { return nil }
+        return ClockWatch.Memory(
+            trusted: Timestamp(milliseconds: trusted),
+            seen: Timestamp(milliseconds: try meta(Meta.clockSeen) ?? trusted),
+            patienceLeft: try meta(Meta.clockPatience) ?? 0)
     }
 
     private func meta(_ name: String) throws(JournalError) -> Int64? {
