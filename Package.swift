@@ -216,7 +216,7 @@ let package = Package(
             name: "DeliveryTests",
             dependencies: [
                 "Delivery", "EventModel", "Credentials", "Journal", "WorkerProtocol", "CWorkerProtocol", "Workbench",
-                nioCore, logging,
+                nioCore, logging, grdb,
             ],
             swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "EventModel"], swiftSettings: strict),

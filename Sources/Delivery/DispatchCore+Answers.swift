@@ -281,13 +281,18 @@ extension DispatchCore {
         end(ticket.key, as: name)
     }
 
-    /// A delivery in flight goes back to wait, unless a newer one does, or it is too old.
+    /// A delivery in flight goes back to wait, unless a newer one does, or it is too old. One that is too old and was
+    /// tried again by hand is a dead letter again, and may be tried once more.
     func putBack(
         _ ticket: LaneTable.Ticket, provider index: Int, after wait: Int64, counts: Bool,
         for patience: LaneTable.Patience = .time, now: Timestamp
     ) {
-        guard ticket.key.sequence > providers[index].expiredThrough else {
-            return finish(ticket, provider: index, as: "expired", now: now)
+        let isOld = ticket.key.sequence <= providers[index].expiredThrough
+        let isByHand = manualRetries[ticket.key] != nil
+        if isOld, !isByHand { return finish(ticket, provider: index, as: "expired", now: now) }
+        if isOld, counts {
+            return bury(
+                ticket, provider: index, reason: "expired", detail: lastWords[ticket.key] ?? "", now: now)
         }
         let due = now + wait
         let waits = providers[index].lanes.wait(ticket, due: due, attemptCounts: counts, for: patience, now: now)

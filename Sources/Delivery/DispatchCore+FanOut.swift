@@ -172,6 +172,11 @@ extension EventHeader {
         return learnt
     }
 
+    /// Whether a delivery of this class and kind can be one of the event's.
+    func tells(_ kind: EventKind, as deliveryClass: DeliveryClass) -> Bool {
+        states.contains { $0 == (deliveryClass, kind) }
+    }
+
     /// The states that an event tells, each with the kind that targeting asks for: a creation that carries a password
     /// is both.
     fileprivate var states: [(DeliveryClass, EventKind)] {

@@ -77,6 +77,10 @@ extension DispatchCore {
         }
         let route = providers[index].route
         let state = ticket.subject == 0 ? nil : try subjects.state(ticket.subject, now: now)
+        // Rows are not sealed, events are: a row that says otherwise must not lead a password to another account.
+        guard event.header.subject == state?.key, event.header.tells(ticket.kind, as: ticket.key.deliveryClass) else {
+            throw DispatchError.damaged("the delivery: it is not of its event's subject or kind")
+        }
         let bound =
             ticket.key.deliveryClass == .notification
             ? nil : try bindings.account(slot: route.slot, subject: ticket.subject)

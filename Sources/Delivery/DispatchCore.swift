@@ -53,8 +53,8 @@ final class DispatchCore {
     private var lastFold = Timestamp(milliseconds: 0)
     private var lastTidy = Timestamp(milliseconds: 0)
     private(set) var watch: ClockWatch
-    /// What the journal was told of the clock.
-    private var lastTrusted = Timestamp(milliseconds: 0)
+    /// What the wall clock showed when the journal was told of it.
+    private var clockNoted = Timestamp(milliseconds: 0)
     /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
     private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
@@ -132,7 +132,7 @@ final class DispatchCore {
                 route: $0, gate: ProviderGate(retry: $0.disposition.retry), isPaused: paused.contains($0.slot))
         }
         totals = try journal.counters()
-        watch = ClockWatch(wall: now, steady: now, last: try journal.clockTrusted())
+        watch = ClockWatch(wall: now, steady: now, last: try journal.clock())
     }
 
     /// Takes up where the last run ended: deliveries that had not ended, events that had not been fanned out.
@@ -142,6 +142,7 @@ final class DispatchCore {
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
         var password: DeliveryRow?
+        var damaged: [DeliveryKey] = []
         try journal.forEachDelivery { stored in
             // A creation goes before the password that came with it, though its number is the larger one.
             let isPair =
@@ -149,11 +150,12 @@ final class DispatchCore {
                 && stored.id.slot == password?.id.slot
             if !isPair, let earlier = password.take() { takeUp(earlier, now: now) }
             if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
+        } damaged: {
+            damaged.append($0)
         }
         if let password { takeUp(password, now: now) }
-        for letter in try journal.deadLetters(.all) where letter.id.deliveryClass == .credential {
-            try takeUp(letter, now: now)
-        }
+        try takeUp(try journal.deadLetters(.all).filter { $0.id.deliveryClass == .credential }, now: now)
+        for key in damaged { endDamaged(key) }
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
             let header: EventHeader?
             do {
@@ -163,6 +165,7 @@ final class DispatchCore {
                 logger.critical(
                     "event not readable",
                     metadata: ["event.seq": "\(stored.sequence)", "event.id": "\(stored.id)", "error": "\(error)"])
+                count("damaged-events", slot: CounterKey.daemon)
                 header = nil
             }
             if stored.sequence <= fannedOutThrough {
@@ -172,10 +175,21 @@ final class DispatchCore {
                     header, sequence: stored.sequence, received: stored.received, hasStoredSecret: header.hasSecret,
                     now: now)
             } else {
+                // Nothing will be made of it, so nothing needs its password.
+                if stored.secret != nil { changes.erasedSecrets.append(stored.sequence) }
                 fannedOutThrough = stored.sequence
                 changes.fannedOutThrough = stored.sequence
             }
         }
+    }
+
+    /// A row of which nobody can tell what it is of ends, for nothing would ever end it.
+    private func endDamaged(_ key: DeliveryKey) {
+        logger.critical(
+            "delivery not readable", metadata: ["delivery": "\(key.rawValue)", "event.seq": "\(key.sequence)"])
+        // As if it had been taken up: the password goes if nothing else needs it.
+        if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
+        end(key, as: "dropped:damaged")
     }
 
     private func takeUp(_ stored: DeliveryRow, now: Timestamp) {
@@ -189,17 +203,22 @@ final class DispatchCore {
         if let ended { end(ended, as: "superseded") }
     }
 
-    /// A dead letter has its password still if it is young and no newer one was accepted.
-    private func takeUp(_ letter: DeadLetter, now: Timestamp) throws {
-        let sequence = letter.id.sequence
-        guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
-            try journal.event(sequence)?.secret != nil
-        else {
-            if secretUses[sequence] == nil { changes.erasedSecrets.append(sequence) }
-            return
+    /// A dead letter has its password still if it is young and no newer one was accepted. A password goes only when none
+    /// of the event's dead letters has it any more.
+    private func takeUp(_ letters: [DeadLetter], now: Timestamp) throws {
+        var without: Set<Int64> = []
+        for letter in letters {
+            let sequence = letter.id.sequence
+            guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
+                try journal.event(sequence)?.secret != nil
+            else {
+                without.insert(sequence)
+                continue
+            }
+            secretUses[sequence, default: 0] += 1
+            deadSecrets[letter.subject, default: [:]][letter.id] = min(letter.at, now)
         }
-        secretUses[sequence, default: 0] += 1
-        deadSecrets[letter.subject, default: [:]][letter.id] = min(letter.at, now)
+        changes.erasedSecrets += without.filter { secretUses[$0] == nil }.sorted()
     }
 
     func index(ofSlot slot: Int) -> Int? {
@@ -295,20 +314,20 @@ final class DispatchCore {
         }
         if now - lastTidy >= 60_000 {
             lastTidy = now
+            if abs(wall - clockNoted) >= Self.clockNotedEvery {
+                clockNoted = wall
+                changes.clock = watch.memory(wall: wall, steady: now)
+            }
             guard watch.doubt == nil else { return }
             endOldSecrets(now: now)
             try expire(now: now, wall: wall)
             if retiresFrom == nil { try retire(wall: wall) }
-            destroyUnusedKeys(wall: wall)
-            if abs(watch.lastTrusted - lastTrusted) >= Self.trustNoted {
-                lastTrusted = watch.lastTrusted
-                changes.clockTrusted = lastTrusted
-            }
+            destroyUnusedKeys(now: now, wall: wall)
         }
     }
 
-    /// How often the journal is told that the clock is trusted; milliseconds. Much less than the clock's tolerance.
-    private static let trustNoted: Int64 = 600_000
+    /// How often the journal is told of the clock; milliseconds. Much less than the clock's tolerance.
+    private static let clockNotedEvery: Int64 = 600_000
 
     private func tell(_ change: ClockWatch.Change) {
         switch change {
@@ -343,7 +362,7 @@ final class DispatchCore {
     }
 
     /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
-    /// are put back.
+    /// are put back. What people want tried again is tried, however old it is.
     private func expire(now: Timestamp, wall: Timestamp) throws {
         var limits: [Int64: Int64] = [:]
         func limit(_ age: Int64) throws -> Int64 {
@@ -357,7 +376,7 @@ final class DispatchCore {
             let through = try limit(route.giveUpAfter)
             guard through > providers[index].expiredThrough else { continue }
             providers[index].expiredThrough = through
-            let expired = providers[index].lanes.expire(through: through, now: now)
+            let expired = providers[index].lanes.expire(through: through, now: now) { manualRetries[$0] != nil }
             for key in expired { end(key, as: "expired") }
             if !expired.isEmpty {
                 logger.warning(
@@ -393,10 +412,14 @@ final class DispatchCore {
 
     /// Events that nobody needs any more go: a few thousand at a time, as fast as they are found while there are more, and
     /// from the oldest on again once all were looked at.
+    ///
+    /// Whether a delivery needs an event is asked of the disk, so it is the disk too that has to say that the deliveries
+    /// have been made: after a crash, memory is ahead of it.
     private func retire(wall: Timestamp) throws {
+        let progress = try journal.progress()
         let found = try journal.retirableEvents(
-            before: wall + -retention, through: min(foldedThrough, fannedOutThrough), from: retiresFrom ?? 0,
-            atMost: Self.retiredAtOnce)
+            before: wall + -retention, through: min(progress.foldedThrough, progress.fannedOutThrough),
+            from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
         changes.endedEvents += found.ranges
         retiresFrom = found.next
     }
@@ -407,9 +430,10 @@ final class DispatchCore {
     /// copy of the disk.
     ///
     /// The keys of this hour and the one before stay, for an event may be committed a little after it was sealed. Older
-    /// ones get no new uses, so what is read meanwhile can only be too careful. The keys of states stay for ever.
-    private func destroyUnusedKeys(wall: Timestamp) {
-        let hourAgo = wall + -3_600_000
+    /// ones get no new uses, so what is read meanwhile can only be too careful. Events are sealed by the wall clock, dead
+    /// letters by `now`: the hour that is earlier counts. The keys of states stay for ever.
+    private func destroyUnusedKeys(now: Timestamp, wall: Timestamp) {
+        let hourAgo = min(now, wall) + -3_600_000
         let current = DataKeys.id(of: .secret, at: wall)
         guard current != lastKey else { return }
         lastKey = current
@@ -448,12 +472,10 @@ extension Journal {
                 if let id = Sealer.keyID(of: prefix) { unused.remove(id) }
             }
         }
-        // Events go from the oldest on, and the hours of their keys go the same way, give or take one.
-        if let oldest = try sequenceBounds()?.lowerBound, let event = try event(oldest),
-            let id = Sealer.keyID(of: event.body)
-        {
-            let hour: UInt32 = 1 << 2
-            unused.formUnion(bodies.filter { $0 < id - hour })
+        // One hour less, for an event is received a moment before or after it is sealed.
+        if !bodies.isEmpty, let oldest = try oldestBody() {
+            let hour = oldest.milliseconds / 3_600_000 - 1
+            unused.formUnion(bodies.filter { Int64($0 >> 2) < hour })
         }
         return unused.sorted()
     }

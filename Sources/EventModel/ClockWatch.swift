@@ -10,6 +10,8 @@
 /// | comes back to where it was expected | trusted |
 /// | agrees with the even one for ``patience`` | trusted |
 ///
+/// A start soon after the end carries on what is left of the patience, so that many of them do not keep the doubt alive.
+///
 /// A pure value, to be asked every minute or so.
 public struct ClockWatch: Hashable, Sendable {
     /// Why the clock is not trusted.
@@ -31,9 +33,25 @@ public struct ClockWatch: Hashable, Sendable {
     /// So long a clock has to agree that was doubted; milliseconds (a day).
     public static let patience: Int64 = 86_400_000
 
+    /// What is to be kept for the next start.
+    public struct Memory: Hashable, Sendable {
+        /// The last moment of the wall clock that was trusted.
+        public var trusted: Timestamp
+        /// The last moment that it showed.
+        public var seen: Timestamp
+        /// How much longer it had to agree to be trusted again; 0 if it was. Milliseconds.
+        public var patienceLeft: Int64
+
+        public init(trusted: Timestamp, seen: Timestamp, patienceLeft: Int64 = 0) {
+            self.trusted = trusted
+            self.seen = seen
+            self.patienceLeft = patienceLeft
+        }
+    }
+
     /// `nil` while the clock is trusted.
     public private(set) var doubt: Doubt?
-    /// The last moment of the wall clock that was trusted: to be kept for the next start.
+    /// The last moment of the wall clock that was trusted.
     public private(set) var lastTrusted: Timestamp
     /// The even clock's moment then.
     private var trustedAt: Timestamp
@@ -41,11 +59,20 @@ public struct ClockWatch: Hashable, Sendable {
     /// - Parameters:
     ///   - wall: the wall clock's time.
     ///   - steady: the time of a clock that runs evenly from start to end, wherever it began.
-    ///   - last: the last moment that an earlier run trusted; `nil` if there was none.
-    public init(wall: Timestamp, steady: Timestamp, last: Timestamp?) {
-        lastTrusted = last ?? wall
+    ///   - last: what the run before has left; `nil` if there was none.
+    public init(wall: Timestamp, steady: Timestamp, last: Memory?) {
+        lastTrusted = last?.trusted ?? wall
         trustedAt = steady
         _ = look(wall: wall, steady: steady)
+        if let last, last.patienceLeft > 0, abs(wall - last.seen) <= Self.tolerance {
+            doubt?.until = steady + min(last.patienceLeft, Self.patience)
+        }
+    }
+
+    /// What the next start is to know if this run ends now.
+    public func memory(wall: Timestamp, steady: Timestamp) -> Memory {
+        Memory(
+            trusted: lastTrusted, seen: wall, patienceLeft: doubt.map { max(1, $0.until - steady) } ?? 0)
     }
 
     /// Compares the clocks.
@@ -53,10 +80,10 @@ public struct ClockWatch: Hashable, Sendable {
     /// - Returns: what has changed; `nil` if nothing.
     @discardableResult
     public mutating func look(wall: Timestamp, steady: Timestamp) -> Change? {
-        let ahead = (wall - lastTrusted) - (steady - trustedAt)
+        let ahead = Self.difference(wall - lastTrusted, steady - trustedAt)
         let isExpected = abs(ahead) <= Self.tolerance
         if !isExpected {
-            guard let doubt, abs(ahead - doubt.ahead) <= Self.tolerance else {
+            guard let doubt, abs(Self.difference(ahead, doubt.ahead)) <= Self.tolerance else {
                 let doubt = Doubt(ahead: ahead, until: steady + Self.patience)
                 self.doubt = doubt
                 return .doubted(doubt)
@@ -67,6 +94,11 @@ public struct ClockWatch: Hashable, Sendable {
         lastTrusted = wall
         trustedAt = steady
         return doubt == nil ? nil : .trusted
+    }
+
+    /// A damaged moment is far away, and no more than that.
+    private static func difference(_ one: Int64, _ other: Int64) -> Int64 {
+        Timestamp(milliseconds: one) - Timestamp(milliseconds: other)
     }
 }
 

@@ -10,12 +10,16 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         one.milliseconds < other.milliseconds
     }
 
+    /// Milliseconds; what is more than an `Int64` holds, as from a damaged file, is its largest, of either sign.
     public static func - (one: Self, other: Self) -> Int64 {
-        one.milliseconds - other.milliseconds
+        let (difference, overflows) = one.milliseconds.subtractingReportingOverflow(other.milliseconds)
+        return overflows ? (one < other ? -.max : .max) : max(difference, -.max)
     }
 
+    /// The first or the last moment there is, if it would be beyond.
     public static func + (one: Self, milliseconds: Int64) -> Self {
-        Self(milliseconds: one.milliseconds + milliseconds)
+        let (sum, overflows) = one.milliseconds.addingReportingOverflow(milliseconds)
+        return Self(milliseconds: overflows ? (milliseconds < 0 ? .min : .max) : sum)
     }
 }
 

@@ -16,13 +16,15 @@ final class SeenEvents: Sendable {
     private struct Entry {
         var body: Hash128
         var received: Timestamp
+        /// From when on its window counts: since it was received, unless the clock was ahead then.
+        var since: Timestamp
         var stage: Stage
     }
 
     private struct State {
         var entries: [Hash128: Entry] = [:]
         /// By age, to forget the oldest.
-        var ages: [(received: Timestamp, id: Hash128)] = []
+        var ages: [(since: Timestamp, id: Hash128)] = []
         var forgotten = 0
     }
 
@@ -61,9 +63,9 @@ final class SeenEvents: Sendable {
                 }
             }
             let ticket = try submit()
-            state.entries[id] = Entry(body: body, received: received, stage: .pending(ticket))
+            state.entries[id] = Entry(body: body, received: received, since: received, stage: .pending(ticket))
             state.ages.append((received, id))
-            Self.forget(before: received + -window, &state)
+            Self.forget(before: received + -window, now: received, &state)
             return .submitted
         }
     }
@@ -88,16 +90,25 @@ final class SeenEvents: Sendable {
     /// Takes in what the journal holds.
     func restore(id: Hash128, body: Hash128, received: Timestamp) {
         state.withLock { state in
-            state.entries[id] = Entry(body: body, received: received, stage: .committed)
+            state.entries[id] = Entry(body: body, received: received, since: received, stage: .committed)
             state.ages.append((received, id))
         }
     }
 
-    private static func forget(before moment: Timestamp, _ state: inout State) {
-        while state.forgotten < state.ages.count, state.ages[state.forgotten].received < moment {
-            let (received, id) = state.ages[state.forgotten]
+    private static func forget(before moment: Timestamp, now: Timestamp, _ state: inout State) {
+        while state.forgotten < state.ages.count {
+            let (since, id) = state.ages[state.forgotten]
+            guard since < moment || since > now else { break }
             // One that failed and was sent again is younger.
-            if state.entries[id]?.received == received { state.entries[id] = nil }
+            if state.entries[id]?.since == since {
+                if since > now {
+                    // Nobody else is to wait until its moment has come: it goes to the end, as if it came now.
+                    state.entries[id]?.since = now
+                    state.ages.append((now, id))
+                } else {
+                    state.entries[id] = nil
+                }
+            }
             state.forgotten += 1
         }
         if state.forgotten > 4_096, state.forgotten * 2 > state.ages.count {

@@ -22,7 +22,7 @@ struct ChangeFold {
     private(set) var dataKeys: [DataKeyChange] = []
     private(set) var fannedOutThrough: Int64?
     private(set) var foldedThrough: Int64?
-    private(set) var clockTrusted: Timestamp?
+    private(set) var clock: ClockWatch.Memory?
     private(set) var endedEvents: [ClosedRange<Int64>] = []
 
     init(_ all: [JournalChanges]) {
@@ -42,7 +42,7 @@ struct ChangeFold {
         dataKeys += changes.dataKeys
         fannedOutThrough = changes.fannedOutThrough ?? fannedOutThrough
         foldedThrough = changes.foldedThrough ?? foldedThrough
-        clockTrusted = changes.clockTrusted ?? clockTrusted
+        clock = changes.clock ?? clock
         endedEvents += changes.endedEvents
     }
 

@@ -23,9 +23,17 @@ public struct DeadLetterFilter: Hashable, Sendable {
 
 extension Journal {
     /// Lends every delivery that has not ended to `body`, in the order of events. `body` must not read the journal.
-    public func forEachDelivery(_ body: (DeliveryRow) throws -> Void) throws(JournalError) {
+    ///
+    /// - Parameter damaged: gets the deliveries of which nobody can tell what they are of: their kind is none there is.
+    public func forEachDelivery(
+        _ body: (DeliveryRow) throws -> Void, damaged: (DeliveryKey) -> Void = { _ in }
+    ) throws(JournalError) {
         try scans.query("SELECT did, sid, kind, due, attempt, state FROM deliveries ORDER BY did") { row in
-            if let delivery = Self.delivery(row) { try body(delivery) }
+            if let delivery = Self.delivery(row) {
+                try body(delivery)
+            } else {
+                damaged(DeliveryKey(rawValue: row.integer(0)))
+            }
             return true
         }
     }
@@ -100,9 +108,13 @@ extension Journal {
         (try meta(Meta.fannedOutThrough) ?? 0, try meta(Meta.foldedThrough) ?? 0)
     }
 
-    /// The last moment of the wall clock that was trusted; `nil` if there was none.
-    public func clockTrusted() throws(JournalError) -> Timestamp? {
-        try meta(Meta.clockTrusted).map(Timestamp.init(milliseconds:))
+    /// What the last run has left of the wall clock; `nil` if there was none.
+    public func clock() throws(JournalError) -> ClockWatch.Memory? {
+        guard let trusted = try meta(Meta.clockTrusted) else { return nil }
+        return ClockWatch.Memory(
+            trusted: Timestamp(milliseconds: trusted),
+            seen: Timestamp(milliseconds: try meta(Meta.clockSeen) ?? trusted),
+            patienceLeft: try meta(Meta.clockPatience) ?? 0)
     }
 
     private func meta(_ name: String) throws(JournalError) -> Int64? {

@@ -147,6 +147,15 @@ extension Journal {
         return bounds
     }
 
+    /// The earliest moment at which an event that is still here was received, or a dead letter written; `nil` if there is
+    /// neither. Reads all of them, for the order of numbers is not that of a clock that was set: seconds for a large
+    /// journal.
+    public func oldestBody() throws(JournalError) -> Timestamp? {
+        try scans.rows(
+            "SELECT min(at) FROM (SELECT min(received) AS at FROM events UNION ALL SELECT min(at) FROM dead_letters)"
+        ) { $0.isNull(0) ? nil : Timestamp(milliseconds: $0.integer(0)) }.first
+    }
+
     /// The last event that was received before a moment; `nil` if there is none. Reads a few rows, however many there
     /// are: events are nearly in the order of their receipt, and where a clock was set back the answer is as good as that.
     public func lastEvent(receivedBefore moment: Timestamp) throws(JournalError) -> Int64? {

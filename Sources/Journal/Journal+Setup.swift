@@ -28,7 +28,7 @@ extension Journal {
     }
 
     /// Pauses a provider, or lets it go on: for ever, and on disk when this returns. It waits for the writer's commit and
-    /// for its own.
+    /// for its own. If that fails for good, the journal has died, as after a failure of the writer.
     public func setPaused(_ isPaused: Bool, slot: Int) throws(JournalError) {
         do {
             try connection.write { db in
@@ -37,6 +37,8 @@ extension Journal {
                     arguments: [Meta.paused(slot)])
             }
         } catch {
+            // The writer finds out by its next commit, so it gets one.
+            try? submit(JournalChanges())
             throw JournalError(error, path: path)
         }
     }

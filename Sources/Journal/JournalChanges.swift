@@ -20,8 +20,8 @@ public struct JournalChanges: Sendable {
     public var fannedOutThrough: Int64?
     /// The last event that the subjects' states contain.
     public var foldedThrough: Int64?
-    /// The last moment of the wall clock that was trusted.
-    public var clockTrusted: Timestamp?
+    /// What the next start is to know of the wall clock.
+    public var clock: ClockWatch.Memory?
     /// Events that nobody needs any more, with what secrets they have left. The newest event of all always stays: it
     /// holds the place of the sequence.
     public var endedEvents: [ClosedRange<Int64>] = []
@@ -34,7 +34,7 @@ public struct JournalChanges: Sendable {
     var weight: Int {
         deliveries.count + erasedSecrets.count + subjects.count + bindings.count + deadLetters.count + counters.count
             + dataKeys.count + endedEvents.count + (fannedOutThrough == nil ? 0 : 1) + (foldedThrough == nil ? 0 : 1)
-            + (clockTrusted == nil ? 0 : 1)
+            + (clock == nil ? 0 : 1)
     }
 }
 

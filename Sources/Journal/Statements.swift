@@ -97,7 +97,9 @@ struct Statements {
         }
         try note(changes.fannedOutThrough, Meta.fannedOutThrough)
         try note(changes.foldedThrough, Meta.foldedThrough)
-        try note(changes.clockTrusted?.milliseconds, Meta.clockTrusted)
+        try note(changes.clock?.trusted.milliseconds, Meta.clockTrusted)
+        try note(changes.clock?.seen.milliseconds, Meta.clockSeen)
+        try note(changes.clock?.patienceLeft, Meta.clockPatience)
         for range in changes.endedEvents where range.lowerBound < newest {
             for statement in [eraseSecrets, endEvents] {
                 statement.bind(range.lowerBound, at: 1)
@@ -216,6 +218,10 @@ enum Meta {
     static let foldedThrough = "folded through"
     /// The last moment of the wall clock that was trusted.
     static let clockTrusted = "clock trusted"
+    /// The last moment that it showed.
+    static let clockSeen = "clock seen"
+    /// How much longer it had to agree to be trusted again.
+    static let clockPatience = "clock patience left"
     /// Stands there while a provider is paused.
     static func paused(_ slot: Int) -> String { "paused \(slot)" }
     /// How many events have ended since the journal began.

@@ -27,6 +27,8 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     private var lastSequence: Int64 = 0
     /// Events that are not there any more: numbers have no gaps, so the rest is.
     private var endedEvents: Int64 = 0
+    /// What failed for good: nobody can tell what the disk holds, so nothing is written any more.
+    private var failure: DatabaseError?
     private let logPages = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
 
     /// Opens the file, which must exist, and brings its tables up to date.
@@ -77,6 +79,7 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     ) throws -> Commit {
         try queue.writeWithoutTransaction { db in
             guard let statements else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
+            if let failure { throw failure }
             try demand(durability, db)
             logPages.pointee = 0
             try statements.begin.run()
@@ -108,6 +111,7 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     /// - Returns: whether the log is empty; a reader may have been in the way.
     func checkpoint(emptying: Bool) throws -> Bool {
         try queue.writeWithoutTransaction { db in
+            if let failure { throw failure }
             let mode = emptying ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
             // A reader is not waited for: senders are.
             sqlite3_busy_timeout(db.sqliteConnection, 0)
@@ -121,16 +125,25 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     }
 
     /// Writes something rare, with fsync, between two transactions of the writer.
+    ///
+    /// - Throws: what `body` throws, or `DatabaseError`. After one that does not pass, everything that is written fails
+    ///   with it.
     func write<Result>(_ body: (Database) throws -> Result) throws -> Result {
         try queue.writeWithoutTransaction { db in
-            try demand(.power, db)
-            var result: Result?
-            try db.inTransaction(.immediate) {
-                result = try body(db)
-                return .commit
+            if let failure { throw failure }
+            do {
+                try demand(.power, db)
+                var result: Result?
+                try db.inTransaction(.immediate) {
+                    result = try body(db)
+                    return .commit
+                }
+                guard let result else { throw DatabaseError(resultCode: .SQLITE_ABORT) }
+                return result
+            } catch {
+                if let error = error as? DatabaseError, !error.isPassing { failure = error }
+                throw error
             }
-            guard let result else { throw DatabaseError(resultCode: .SQLITE_ABORT) }
-            return result
         }
     }
 
@@ -144,5 +157,15 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
         guard durability != wanted, let statements else { return }
         try wanted == .power ? statements.syncFull.run() : statements.syncNormal.run()
         durability = wanted
+    }
+}
+
+extension DatabaseError {
+    /// Whether a failure leaves the database as it was, so that a later attempt may succeed. After any other, and above
+    /// all after a failed fsync, the kernel may have dropped what it could not write: trying again would answer for
+    /// data that is gone.
+    var isPassing: Bool {
+        // SHMSIZE: the log's index could not grow, which on a full disk comes before the log itself finds it full.
+        resultCode == .SQLITE_FULL || resultCode == .SQLITE_BUSY || extendedResultCode == .SQLITE_IOERR_SHMSIZE
     }
 }

@@ -153,14 +153,8 @@ final class Writer: Sendable {
         inbox.setFull(commit.size >= limits.databaseBytes || commit.events >= limits.events)
     }
 
-    /// Whether a failure leaves the database as it was, so that a later attempt may succeed. After any other, and above
-    /// all after a failed fsync, the kernel may have dropped what it could not write: trying again would answer for
-    /// data that is gone.
     private static func isPassing(_ error: any Error) -> Bool {
-        guard let error = error as? DatabaseError else { return false }
-        // SHMSIZE: the log's index could not grow, which on a full disk comes before the log itself finds it full.
-        return error.resultCode == .SQLITE_FULL || error.resultCode == .SQLITE_BUSY
-            || error.extendedResultCode == .SQLITE_IOERR_SHMSIZE
+        (error as? DatabaseError)?.isPassing ?? false
     }
 
     private func die(_ error: any Error, _ rest: ArraySlice<Inbox.PendingEvent>, _ batch: Inbox.Batch) {

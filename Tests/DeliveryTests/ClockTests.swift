@@ -53,6 +53,17 @@ struct ClockTests {
         #expect(try rig.storedSecrets().isEmpty)
     }
 
+    @Test func `a daemon that is restarted every night does not doubt its clock for ever`() throws {
+        let rig = try rig()
+        try rig.sleep(2 * 86_400_000)
+        for _ in 0..<2 {
+            try rig.restart()
+            #expect(try rig.report().nothingExpires != nil)
+            try rig.advance(ClockWatch.patience - 3_600_000)
+        }
+        #expect(try rig.report().nothingExpires == nil)
+    }
+
     @Test(arguments: [-365 * 86_400_000, 365 * 86_400_000] as [Int64])
     func `a wait is as long as it was, whatever the clock says`(_ jump: Int64) throws {
         let rig = try Rig()

@@ -1,5 +1,6 @@
 import Credentials
 import EventModel
+import GRDB
 import Journal
 import Testing
 
@@ -127,6 +128,7 @@ struct HousekeepingTests {
         for number in 1...count {
             try rig.post(TestEvent(id: "e\(number)", kind: .logout, sequence: UInt64(number + 1)))
         }
+        try rig.advance(2_000)
         try rig.flush()
         try rig.advance(86_460_000)
         try rig.flush()
@@ -138,6 +140,57 @@ struct HousekeepingTests {
         // The dead letter's event stays, and the newest, which holds the place.
         #expect(try rig.journal.event(1) != nil && rig.journal.event(count + 1) != nil)
         #expect(rig.core.idleTime(now: rig.now) == 60_000)
+    }
+
+    @Test func `an event is retired only when the disk says that it was fanned out`() throws {
+        let rig = try Rig(retention: 600_000)
+        rig.holdsChanges = true
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.sleep(1_200_000)
+        try rig.restart(killed: true)
+        try rig.flush()
+        #expect(try rig.journal.event(1) != nil)
+        rig.holdsChanges = false
+        try rig.restart()
+        #expect(rig.requests().map(\.secret).contains("p"))
+    }
+
+    @Test func `an event that was sealed by a slower clock than older ones stays readable`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        func drift(_ milliseconds: Int64) throws {
+            for _ in 0..<3 {
+                rig.setClock(ahead: milliseconds)
+                try rig.turn()
+            }
+        }
+        try drift(3_000_000)
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try drift(-3_000_000)
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.flush()
+        try rig.advance(4 * 3_600_000)
+        try rig.flush()
+        try rig.restart()
+        #expect(Set(rig.requests().map(\.secret)) == ["p", "q"])
+        #expect(try rig.ended().isEmpty)
+    }
+
+    @Test func `a dead letter's words stay readable, though its event is younger by the wall clock`() throws {
+        let rig = try Rig()
+        for _ in 0..<4 {
+            rig.setClock(ahead: 3_000_000)
+            try rig.turn()
+        }
+        // Sealed by the dispatcher's clock, more than three hours behind the one that seals events.
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.refused, detail: "no")
+        try rig.flush()
+        try rig.advance(3_600_000)
+        try rig.flush()
+        let letter = try #require(try rig.journal.deadLetters().first)
+        #expect(try rig.vault.openDetail(letter.detail, of: letter.id) == "no")
     }
 
     @Test func `an idle dispatcher sleeps for a minute, a waiting one until its time`() throws {
@@ -236,6 +289,57 @@ struct HousekeepingTests {
         try rig.post(TestEvent(id: "e3", user: "u2", password: "q", externalID: "E-2"))
         #expect(try rig.answer(.delivered).secret == "q")
         #expect(try rig.ended() == ["delivered": 2, "dead": 1])
+    }
+
+    @Test func `a delivery that the journal gives to another subject is a dead letter`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.post(TestEvent(id: "e3", kind: .logout, user: "u3", sequence: 3))
+        try rig.flush()
+        var rows = try rig.journal.deliveries(limit: 3)
+        (rows[0].subject, rows[1].kind, rows[2].subject) = (3, .userDeleted, 0)
+        var changes = JournalChanges()
+        changes.deliveries = rows.map { .begin($0) }
+        try rig.journal.submit(changes)
+        try rig.flush()
+        try rig.restart()
+        #expect(rig.requests().isEmpty)
+        #expect(try rig.ended() == ["dead": 3])
+        try rig.flush()
+        #expect(Set(try rig.journal.deadLetters().map(\.reason)) == ["damaged"])
+    }
+
+    @Test func `a delivery of a kind that there is not ends at the start, and its password with it`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.flush()
+        let database = try DatabaseQueue(path: "\(rig.folder.path)/journal/journal.sqlite")
+        try database.write { try $0.execute(sql: "UPDATE deliveries SET kind = 255 WHERE did >> 12 = 1") }
+        try database.close()
+        try rig.restart()
+        #expect(try rig.answer(.delivered).secret == "q")
+        #expect(try rig.ended() == ["delivered": 1, "dropped:damaged": 1])
+        #expect(try rig.report().unaccounted == 0)
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.journal.deliveries(limit: 1).isEmpty)
+    }
+
+    @Test func `an event that cannot be read at the start is counted, and its password goes`() throws {
+        let rig = try Rig()
+        rig.holdsChanges = true
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        let database = try DatabaseQueue(path: "\(rig.folder.path)/journal/journal.sqlite")
+        try database.write { try $0.execute(sql: "UPDATE events SET body = x'00' WHERE seq = 1") }
+        try database.close()
+        try rig.restart(killed: true)
+        #expect(try rig.storedSecrets() == [2])
+        #expect(try rig.answer(.delivered).secret == "q")
+        #expect(rig.core.totals[CounterKey(slot: CounterKey.daemon, name: "damaged-events")] == 1)
     }
 
     @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {

@@ -102,6 +102,44 @@ struct OperatorTests {
         #expect(try other.storedSecrets().isEmpty)
     }
 
+    @Test func `a dead letter's password stays at a start while another one of the event has not had its day`() throws {
+        let rig = try Rig([.test(0), .test(1)])
+        try rig.loseWorker(1)
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.refused)
+        try rig.advance(80_000_000)
+        rig.connect()
+        try rig.turn()
+        try rig.answer(.refused, slot: 1)
+        try rig.advance(10_000_000)
+        try rig.flush()
+        try rig.restart()
+        #expect(try rig.storedSecrets().count == 1)
+        let letters = try rig.journal.deadLetters()
+        #expect(try letters.map { try rig.core.show($0.id.rawValue, now: rig.now).hasSecret } == [false, true])
+    }
+
+    @Test func `a dead letter that is tried again when it is too old to wait is a dead letter again`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)])
+        let id = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.advance(120_000)
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        // What is too old ends at a start, but not this.
+        try rig.restart()
+        #expect(try rig.answer(.retry, detail: "later").secret == "p")
+        #expect(try rig.ended() == ["dead": 1])
+        try rig.flush()
+        let report = try rig.core.show(id, now: rig.now)
+        #expect(report.reason == "expired" && report.detail == "later" && report.hasSecret == true)
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        try rig.answer(.delivered)
+        #expect(try rig.ended() == ["delivered": 1])
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
     @Test func `what is dropped is counted, and its password is gone`() throws {
         let rig = try Rig()
         let dead = try refused(rig, TestEvent(id: "e1", password: "p"))

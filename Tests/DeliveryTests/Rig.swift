@@ -82,18 +82,25 @@ final class Rig {
     private var lastEvent: Ticket?
     /// Whether changes wait until ``flush()``.
     var holdsChanges = false
+    private let retention: Int64
 
-    init(_ routes: [ProviderRoute]? = nil, seed: UInt64 = 1, in folder: TemporaryFolder? = nil) throws {
+    /// - Parameter retention: how long an ended event is kept; milliseconds.
+    init(
+        _ routes: [ProviderRoute]? = nil, seed: UInt64 = 1, retention: Int64 = 86_400_000,
+        in folder: TemporaryFolder? = nil
+    ) throws {
         self.routes = routes ?? [.test()]
+        self.retention = retention
         self.folder = try folder ?? TemporaryFolder()
         random = SplitMix(state: seed)
-        (journal, vault, sealer, witness, core) = try Self.open(self.folder, self.routes, now, random.next())
+        (journal, vault, sealer, witness, core) = try Self.open(
+            self.folder, self.routes, retention, now, random.next())
         try core.recover(now: now)
         connect()
     }
 
     private static func open(
-        _ folder: TemporaryFolder, _ routes: [ProviderRoute], _ now: Timestamp, _ seed: UInt64
+        _ folder: TemporaryFolder, _ routes: [ProviderRoute], _ retention: Int64, _ now: Timestamp, _ seed: UInt64
     ) throws -> (Journal, Vault, Sealer, CommitWitness, DispatchCore) {
         let ring = try KeyRing.open(path: "\(folder.path)/key", now: now)
         let journal = try Journal(folder: "\(folder.path)/journal")
@@ -117,7 +124,7 @@ final class Rig {
         logger.logLevel = .critical
         let box = CoreBox()
         let core = try DispatchCore(
-            journal: journal, vault: vault, reader: EnvelopeReader(), routes: routes, retention: 86_400_000,
+            journal: journal, vault: vault, reader: EnvelopeReader(), routes: routes, retention: retention,
             logger: logger, now: now, random: SplitMix(state: seed), aside: { work in box.core.map { work()($0) } })
         box.core = core
         let witness = CommitWitness()
@@ -233,7 +240,8 @@ final class Rig {
         lastEvent = nil
         now = wall
         wallOffset = 0
-        (journal, vault, sealer, witness, core) = try Self.open(folder, routes ?? self.routes, now, random.next())
+        (journal, vault, sealer, witness, core) = try Self.open(
+            folder, routes ?? self.routes, retention, now, random.next())
         try core.recover(now: now)
         connect()
         try turn()

@@ -182,9 +182,31 @@ struct ClockWatchTests {
     @Test(
         arguments: [(0, false), (hour, false), (hour + 1, true), (-hour, false), (-hour - 1, true)] as [(Int64, Bool)])
     func `a long stop looks like a jump`(_ gone: Int64, _ isDoubted: Bool) {
-        let watch = ClockWatch(wall: start + gone, steady: start + gone, last: start)
+        let watch = ClockWatch(wall: start + gone, steady: start + gone, last: .init(trusted: start, seen: start))
         #expect((watch.doubt != nil) == isDoubted)
         #expect(watch.lastTrusted == (isDoubted ? start : start + gone))
+    }
+
+    @Test(arguments: [(0, true), (hour, true), (hour + 1, false), (-hour - 1, false)] as [(Int64, Bool)])
+    func `a start soon after the end needs only what is left of the day`(_ gone: Int64, _ carriesOn: Bool) {
+        let back = start + 9 * Self.day
+        let first = ClockWatch(wall: back, steady: back, last: .init(trusted: start, seen: start))
+        let memory = first.memory(wall: back + 20 * Self.hour, steady: back + 20 * Self.hour)
+        #expect(memory == .init(trusted: start, seen: back + 20 * Self.hour, patienceLeft: 4 * Self.hour))
+        let again = memory.seen + gone
+        var watch = ClockWatch(wall: again, steady: again, last: memory)
+        #expect(watch.doubt?.until == again + (carriesOn ? 4 * Self.hour : Self.day))
+        let end = again + 4 * Self.hour
+        #expect((watch.look(wall: end, steady: end) == .trusted) == carriesOn)
+        #expect(watch.memory(wall: end, steady: end).patienceLeft == (carriesOn ? 0 : 20 * Self.hour))
+    }
+
+    @Test func `a damaged moment is just doubted`() {
+        let damaged = Timestamp(milliseconds: .min)
+        var watch = ClockWatch(
+            wall: start, steady: start, last: .init(trusted: damaged, seen: damaged, patienceLeft: .max))
+        #expect(watch.doubt?.until == start + Self.day)
+        #expect(watch.look(wall: damaged, steady: start) != nil)
     }
 
     @Test func `a steady time begins at the wall clock's and goes its own way`() {

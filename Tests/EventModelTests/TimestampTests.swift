@@ -29,4 +29,12 @@ struct TimestampTests {
         }
         #expect(Timestamp(milliseconds: 1_795_299_000_123).description == "2026-11-21T22:10:00.123Z")
     }
+
+    @Test func `what lies beyond all moments ends at the last`() {
+        let first = Timestamp(milliseconds: .min)
+        let last = Timestamp(milliseconds: .max)
+        #expect(last - first == .max && first - last == -.max)
+        #expect(last + 1 == last && first + -1 == first)
+        #expect(last + -1 < last && last - last == 0)
+    }
 }

@@ -48,6 +48,20 @@ import Testing
         #expect(admit(seen, at: 1_001) == .submitted)
     }
 
+    @Test func `are forgotten although one came while the clock was ahead`() {
+        let seen = SeenEvents(window: 1_000)
+        let stray = Hash128(7, 7)
+        seen.restore(id: stray, body: body, received: Timestamp(milliseconds: 1_000_000))
+        #expect(admit(seen) == .submitted)
+        seen.committed(id)
+        // It has its window from when it is found out.
+        _ = admit(seen, at: 1_000, id: Hash128(9, 9))
+        #expect(seen.earlier(stray)?.received == Timestamp(milliseconds: 1_000_000))
+        _ = admit(seen, at: 1_001, id: Hash128(8, 8))
+        #expect(seen.earlier(stray) == nil)
+        #expect(admit(seen, at: 1_001) == .submitted)
+    }
+
     @Test func `count from the time that succeeded, not from one that failed`() {
         let seen = SeenEvents(window: 1_000)
         _ = admit(seen)

@@ -87,6 +87,34 @@ struct FailureTests {
         try journal.close()
     }
 
+    @Test func `a pause that cannot be written kills the journal too`() async throws {
+        let folder = try Folder()
+        let path = folder.path
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            signal(SIGXFSZ, SIG_IGN)
+            let journal = try Journal(folder: path)
+            let listener = Listener()
+            journal.start(listener)
+            try journal.submit(.sample("good"), group: listener, token: 1)
+            try listener.heard.wait { $0.results.count == 1 }
+            var limit = rlimit(rlim_cur: 4_096, rlim_max: rlim_t(Int64.max))
+            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)  // RLIMIT_FSIZE
+            #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }
+            limit.rlim_cur = limit.rlim_max
+            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)
+            // There would be room again, but nobody knows what became of what was written.
+            try listener.heard.wait { $0.fatal != nil }
+            #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }
+            #expect(throws: SubmitRefusal.closed) { try journal.submit(.sample("late"), group: listener, token: 2) }
+            try journal.close()
+        }
+        let journal = try Journal(folder: path)
+        #expect(!journal.wasClosedInOrder)
+        #expect(try journal.pausedSlots().isEmpty)
+        #expect(try journal.event(1)?.id == "good")
+        try journal.close()
+    }
+
     @Test func `more events than are allowed are refused, until old ones have ended`() throws {
         let folder = try Folder()
         var limits = JournalLimits()

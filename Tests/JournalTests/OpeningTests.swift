@@ -113,6 +113,15 @@ struct OpeningTests {
         let again = try Journal(folder: path)
         #expect(again.wasClosedInOrder && size() == first)
         try again.close()
+        await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+            _ = try Journal(folder: path)
+            kill(getpid(), SIGKILL)
+        }
+        #expect(size() == first)
+        let last = try Journal(folder: path)
+        #expect(!last.wasClosedInOrder && size() == first)
+        try last.close()
+        #expect(size() == first)
     }
 
     private func sqlite(_ sql: String) throws {

@@ -162,9 +162,11 @@ struct TablesTests {
         try journal.commit { $0.fannedOutThrough = 9 }
         try journal.commit { $0.foldedThrough = 7 }
         #expect(try journal.progress() == (9, 7))
-        #expect(try journal.clockTrusted() == nil)
-        try journal.commit { $0.clockTrusted = Timestamp(milliseconds: 5) }
-        #expect(try journal.clockTrusted() == Timestamp(milliseconds: 5))
+        #expect(try journal.clock() == nil)
+        let clock = ClockWatch.Memory(
+            trusted: Timestamp(milliseconds: 5), seen: Timestamp(milliseconds: 6), patienceLeft: 7)
+        try journal.commit { $0.clock = clock }
+        #expect(try journal.clock() == clock)
         try journal.close()
     }
 

@@ -209,12 +209,15 @@ public struct LaneTable: Sendable {
     /// Takes out every delivery of the events up to a number that is not in flight: they are too old. Looks at every
     /// delivery there is.
     ///
+    /// - Parameter isSpared: tells which of them stay all the same.
     /// - Returns: their keys.
-    public mutating func expire(through sequence: Int64, now: Timestamp) -> [DeliveryKey] {
+    public mutating func expire(
+        through sequence: Int64, now: Timestamp, unless isSpared: (DeliveryKey) -> Bool = { _ in false }
+    ) -> [DeliveryKey] {
         var expired: [DeliveryKey] = []
         for index in entries.indices where entries[index].key.sequence <= sequence {
             let entry = entries[index]
-            guard entry.stage == .waiting || entry.stage == .ready else { continue }
+            guard entry.stage == .waiting || entry.stage == .ready, !isSpared(entry.key) else { continue }
             expired.append(entry.key)
             remove(UInt32(index))
             if entry.deliveryClass != .notification { refresh(entry.subject, now: now) }
