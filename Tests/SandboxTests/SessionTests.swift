@@ -22,11 +22,14 @@ import Testing
         #expect(done.record == nil)
     }
 
-    @Test func `sends what a thread says in a batch by its end, however much it is`() throws {
+    @Test func `sends what a thread says in a batch by its end`() throws {
         let worker = try worker()
         try worker.send(.request(id: 1, kind: "complete in a batch"))
-        for _ in 1...20_000 { #expect(try worker.next()?.is(RTW_METRIC) == true) }
-        let done = try worker.done()
+        // Of the twenty thousand, as many as are taken a second; the rest is added up and leaves later.
+        for _ in 1...1_000 { #expect(try worker.next()?.is(RTW_METRIC) == true) }
+        var frame = try worker.next()
+        while let next = frame, next.is(RTW_METRIC) { frame = try worker.next() }
+        let done = try #require(try Done(#require(frame)))
         #expect(done.id == 1)
         #expect(done.detail == "in a batch")
     }
@@ -53,11 +56,11 @@ import Testing
         #expect(try worker.done().outcome == Done.unknown)
     }
 
-    @Test func `cuts a detail at 1 KiB and leaves a record whole`() throws {
+    @Test func `cuts a detail 64 KiB behind what is shown of it, and leaves a record whole`() throws {
         let worker = try worker()
         try worker.send(.request(id: 1, kind: "answer at length"))
         let done = try worker.done()
-        #expect(done.detail?.utf8.count == 1024)
+        #expect(done.detail?.utf8.count == 65 << 10)
         #expect(done.record?.utf8.count == (1 << 20) - 1)
     }
 

@@ -176,7 +176,7 @@ static void search_memory(const rts_delivery *delivery) {
     free(what);
 }
 
-/* Much more than a batch may hold back, and the answer at its end. */
+/* More counts than are taken at once, and the answer at their end. */
 static void *complete_in_batch(void *argument) {
     uint64_t id = *(uint64_t *)argument;
     free(argument);
