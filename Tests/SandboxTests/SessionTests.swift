@@ -29,7 +29,8 @@ import Testing
         for _ in 1...1_000 { #expect(try worker.next()?.is(RTW_METRIC) == true) }
         var frame = try worker.next()
         while let next = frame, next.is(RTW_METRIC) { frame = try worker.next() }
-        let done = try #require(try Done(#require(frame)))
+        let answer = try #require(frame)
+        let done = try #require(Done(answer))
         #expect(done.id == 1)
         #expect(done.detail == "in a batch")
     }
@@ -230,7 +231,7 @@ import Testing
             lines.append(fields.text() ?? "")
         }
         let long = lines.filter { $0.hasPrefix("xxx") }
-        #expect(long.allSatisfy { $0.utf8.count == 4096 })
+        #expect(long.allSatisfy { $0.utf8.count == 68 << 10 })
         #expect(long.count >= 4 && long.count < 50)
         let told = lines.compactMap { $0.firstMatch(of: #/^([0-9]+) log lines were dropped/#)?.output.1 }
         #expect(long.count + told.compactMap { Int($0) }.reduce(0, +) == 100)

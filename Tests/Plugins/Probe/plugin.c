@@ -219,7 +219,8 @@ static void read_file(const rts_delivery *delivery) {
 }
 
 static void log_lines(const rts_delivery *delivery) {
-    char number[16], line[5000];
+    static char line[80 << 10];
+    char number[16];
     if (copy(delivery->external_id, number, sizeof number) != 0) abort();
     memset(line, 'x', sizeof line);
     for (int count = atoi(number); count > 0; count--) {
