@@ -85,6 +85,7 @@ extension DispatchCore {
             .begin(
                 DeliveryRow(
                     id: key, subject: letter.subject, kind: letter.kind, due: due, state: letter.generation + 1)))
+        hot.retain(key.sequence)
         let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, due: due, now: now)
         if let ended { end(ended, as: "superseded") }
     }

@@ -26,28 +26,6 @@ final class Connection {
         try connect(&address)
     }
 
-    /// Connects, sends and hears the answer, whatever becomes of it.
-    ///
-    /// - Returns: whether anybody listens.
-    static func visit(port: UInt16, sending text: String) -> Bool {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let isConnected = withUnsafeBytes(of: &address) { bytes in
-            bytes.withMemoryRebound(to: sockaddr.self) {
-                Glibc.connect(descriptor, $0.baseAddress, socklen_t(bytes.count)) == 0
-            }
-        }
-        guard isConnected else { return false }
-        var answer = [UInt8](repeating: 0, count: 4_096)
-        _ = Glibc.send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
-        while recv(descriptor, &answer, answer.count, 0) > 0 {}
-        return true
-    }
-
     deinit {
         close(descriptor)
     }

@@ -1,4 +1,5 @@
 import NIOPosix
+import TargetServers
 
 /// Clients that connect, post and go, one connection after the other, until they are told to stop.
 final class Visitors: Sendable {
@@ -19,7 +20,7 @@ final class Visitors: Sendable {
             let task = Task {
                 while !Task.isCancelled {
                     let isThere = try? await NIOThreadPool.singleton.runIfActive {
-                        Connection.visit(port: port, sending: request)
+                        Loopback.visit(port, sending: request)
                     }
                     guard isThere == true else { return }
                     visit.yield()

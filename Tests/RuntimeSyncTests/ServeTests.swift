@@ -43,25 +43,9 @@ import Workbench
 
     /// Whether a request over a connection of its own finds a server, whatever that says.
     private static func isAnswered(_ port: UInt16) async -> Bool {
-        let isConnected = try? await NIOThreadPool.singleton.runIfActive {
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-            defer { close(descriptor) }
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = port.bigEndian
-            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-            let isConnected = withUnsafeBytes(of: &address) { bytes in
-                bytes.withMemoryRebound(to: sockaddr.self) {
-                    connect(descriptor, $0.baseAddress, socklen_t(bytes.count)) == 0
-                }
-            }
-            let request = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            var answer = [UInt8](repeating: 0, count: 4_096)
-            _ = send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL))
-            while recv(descriptor, &answer, answer.count, 0) > 0 {}
-            return isConnected
-        }
-        return isConnected == true
+        let request = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        let isAnswered = try? await NIOThreadPool.singleton.runIfActive { Loopback.visit(port, sending: request) }
+        return isAnswered == true
     }
 
     @Test(.enabled(if: geteuid() == 0, "only root may look at a process that forbids dumps"))

@@ -50,6 +50,18 @@ public enum Loopback: Sendable {
         return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 
+    /// Connects, sends and hears the answer to its end, whatever that is.
+    ///
+    /// - Returns: whether anybody listens.
+    public static func visit(_ port: UInt16, sending text: String) -> Bool {
+        guard let descriptor = try? connect(to: port) else { return false }
+        defer { close(descriptor) }
+        var answer = [UInt8](repeating: 0, count: 4_096)
+        _ = send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
+        while recv(descriptor, &answer, answer.count, 0) > 0 {}
+        return true
+    }
+
     /// Connects to `port`. The caller closes the socket.
     public static func connect(to port: UInt16) throws(ServerError) -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
