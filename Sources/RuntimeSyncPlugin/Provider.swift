@@ -104,7 +104,11 @@ public func pluginTable(
             if let delivery { Box.of(state).readRecord(Delivery(delivery)) }
         }
     }
-    table.pointee.stop = { Box.of($0).stop() }
+    table.pointee.stop = { state in
+        Box.of(state).stop()
+        // The last call: what the provider holds ends with it.
+        if let state { Unmanaged<Box>.fromOpaque(state).release() }
+    }
     return UnsafePointer(table)
 }
 
