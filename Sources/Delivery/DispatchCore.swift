@@ -68,6 +68,7 @@ final class DispatchCore {
         var route: ProviderRoute
         var lanes = LaneTable()
         var gate: ProviderGate
+        /// `nil` without a worker, and from the moment when the worker is to end: nothing is sent to it any more.
         var port: (any ProviderPort)?
         var generation = 0
         var inFlight: [UInt64: Flight] = [:]
@@ -77,8 +78,6 @@ final class DispatchCore {
         var checkDeadline = Timestamp(milliseconds: 0)
         /// By an operator, until the operator says otherwise; or because the daemon ends.
         var isPaused = false
-        /// Requests in a row that the plugin did not answer at all.
-        var silences = 0
         /// Deliveries of events up to here are too old.
         var expiredThrough: Int64 = 0
         /// Judges answers to requests that nobody waits for; of this worker, anew for the next.
@@ -94,10 +93,20 @@ final class DispatchCore {
             case deliver
         }
 
+        /// How long its answer is waited for.
+        enum Patience {
+            case untilDeadline
+            /// It was cancelled, and may still be answered.
+            case untilGraceEnds
+            /// The worker ends for it.
+            case over
+        }
+
         var ticket: LaneTable.Ticket
         var purpose: Purpose
+        /// When the patience ends.
         var deadline: Timestamp
-        var isCancelled = false
+        var patience = Patience.untilDeadline
         var externalID: String?
         /// The account it goes to, once it is known.
         var account: String?
