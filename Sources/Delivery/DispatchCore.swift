@@ -29,8 +29,12 @@ final class DispatchCore {
     var deadSecrets: [Int64: [DeliveryKey: Timestamp]] = [:]
     /// Dead letters that are gone, whatever the disk says, and the number of the changes that say so.
     var removedLetters: [DeliveryKey: UInt64] = [:]
-    /// Waiting deliveries of providers that are not configured any more, the oldest first.
-    private(set) var orphans: [DeliveryKey] = []
+    /// Waiting deliveries of providers that are not configured any more.
+    private(set) var orphans: Set<DeliveryKey> = []
+    /// Those of the orphans up to this event have expired.
+    private var orphansExpiredThrough: Int64 = 0
+    /// Dead letters of a kind that there is not.
+    var unreadableLetters = 0
     /// What the journal is to be told.
     var changes = JournalChanges() {
         didSet { hasChanges = true }
@@ -55,6 +59,8 @@ final class DispatchCore {
     private(set) var watch: ClockWatch
     /// What the wall clock showed when the journal was told of it.
     private var clockNoted = Timestamp(milliseconds: 0)
+    /// Which events have reached an age at which something ends, by that age in milliseconds.
+    private var oldEvents: [Int64: OldEvents] = [:]
     /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
     private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
@@ -203,7 +209,10 @@ final class DispatchCore {
 
     private func takeUp(_ stored: DeliveryRow, now: Timestamp) {
         if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
-        guard let index = index(ofSlot: stored.id.slot) else { return orphans.append(stored.id) }
+        guard let index = index(ofSlot: stored.id.slot) else {
+            orphans.insert(stored.id)
+            return
+        }
         if stored.state > 0 { manualRetries[stored.id] = stored.state }
         // A clock that was ahead when this was put back must not make it wait for years.
         let due = min(stored.due, now + RetryPolicy.longestAskedWait)
@@ -373,16 +382,9 @@ final class DispatchCore {
     /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
     /// are put back. What people want tried again is tried, however old it is.
     private func expire(now: Timestamp, wall: Timestamp) throws {
-        var limits: [Int64: Int64] = [:]
-        func limit(_ age: Int64) throws -> Int64 {
-            if let known = limits[age] { return known }
-            let limit = try journal.lastEvent(receivedBefore: wall + -age) ?? 0
-            limits[age] = limit
-            return limit
-        }
         for index in providers.indices {
             let route = providers[index].route
-            let through = try limit(route.giveUpAfter)
+            let through = try events(olderThan: route.giveUpAfter, wall: wall).through
             guard through > providers[index].expiredThrough else { continue }
             providers[index].expiredThrough = through
             let expired = providers[index].lanes.expire(through: through, now: now) { manualRetries[$0] != nil }
@@ -395,20 +397,28 @@ final class DispatchCore {
                     ])
             }
         }
-        guard let oldest = orphans.first else { return }
-        let through = try limit(ProviderRoute.defaultGiveUpAfter)
-        guard oldest.sequence <= through else { return }
-        let split = orphans.firstIndex { $0.sequence > through } ?? orphans.count
-        for key in orphans[..<split] { end(key, as: "expired") }
-        orphans.removeFirst(split)
+        guard !orphans.isEmpty else { return }
+        let through = try events(olderThan: ProviderRoute.defaultGiveUpAfter, wall: wall).through
+        guard through > orphansExpiredThrough else { return }
+        orphansExpiredThrough = through
+        let expired = orphans.filter { $0.sequence <= through }
+        orphans.subtract(expired)
+        for key in expired.sorted() { end(key, as: "expired") }
+    }
+
+    /// The events that have reached an age; milliseconds.
+    private func events(olderThan age: Int64, wall: Timestamp) throws -> OldEvents {
+        var old = oldEvents[age] ?? OldEvents()
+        try journal.advance(&old, receivedBefore: wall + -age, now: wall)
+        oldEvents[age] = old
+        return old
     }
 
     /// Lets a delivery go whose provider is not configured any more.
     ///
     /// - Returns: whether there was such a one.
     func dropOrphan(_ key: DeliveryKey) -> Bool {
-        guard let place = orphans.firstIndex(of: key) else { return false }
-        orphans.remove(at: place)
+        guard orphans.remove(key) != nil else { return false }
         end(key, as: "dropped:operator")
         return true
     }
@@ -426,11 +436,11 @@ final class DispatchCore {
     /// have been made: after a crash, memory is ahead of it.
     private func retire(wall: Timestamp) throws {
         let progress = try journal.progress()
-        let found = try journal.retirableEvents(
-            before: wall + -retention, through: min(progress.foldedThrough, progress.fannedOutThrough),
-            from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
+        let old = try events(olderThan: retention, wall: wall)
+        let last = min(old.through, progress.foldedThrough, progress.fannedOutThrough)
+        let found = try journal.retirableEvents(through: last, from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
         changes.endedEvents += found.ranges
-        retiresFrom = found.next
+        retiresFrom = found.next ?? (old.isComplete ? nil : last + 1)
     }
 
     static let retiredAtOnce = 4_096
