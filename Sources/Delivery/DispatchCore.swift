@@ -157,20 +157,19 @@ final class DispatchCore {
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
         var password: DeliveryRow?
-        var damaged: [DeliveryKey] = []
+        var damaged: [DeliveryRow] = []
         try journal.forEachDelivery { stored in
+            guard stored.kind != nil else { return damaged.append(stored) }
             // A creation goes before the password that came with it, though its number is the larger one.
             let isPair =
                 stored.id.deliveryClass == .lifecycle && stored.id.sequence == password?.id.sequence
                 && stored.id.slot == password?.id.slot
             if !isPair, let earlier = password.take() { takeUp(earlier, now: now) }
             if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
-        } damaged: {
-            damaged.append($0)
         }
         if let password { takeUp(password, now: now) }
-        try takeUp(try journal.deadLetters(.all).filter { $0.id.deliveryClass == .credential }, now: now)
-        for key in damaged { endDamaged(key) }
+        try takeUp(try journal.deadLetters(.all), now: now)
+        for row in damaged { endDamaged(row) }
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
             let header: EventHeader?
             do {
@@ -199,15 +198,20 @@ final class DispatchCore {
     }
 
     /// A row of which nobody can tell what it is of ends, for nothing would ever end it.
-    private func endDamaged(_ key: DeliveryKey) {
+    private func endDamaged(_ row: DeliveryRow) {
+        let key = row.id
         logger.critical(
-            "delivery not readable", metadata: ["delivery": "\(key.rawValue)", "event.seq": "\(key.sequence)"])
+            "delivery not readable",
+            metadata: [
+                "delivery": "\(key.rawValue)", "event.seq": "\(key.sequence)", "kind": "\(row.kindNumber)",
+            ])
         // As if it had been taken up: the password goes if nothing else needs it.
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
         end(key, as: "dropped:damaged")
     }
 
     private func takeUp(_ stored: DeliveryRow, now: Timestamp) {
+        guard let kind = stored.kind else { return }
         if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
         guard let index = index(ofSlot: stored.id.slot) else {
             orphans.insert(stored.id)
@@ -217,15 +221,23 @@ final class DispatchCore {
         // A clock that was ahead when this was put back must not make it wait for years.
         let due = min(stored.due, now + RetryPolicy.longestAskedWait)
         let ended = providers[index].lanes.enqueue(
-            stored.id, subject: stored.subject, kind: stored.kind, attempt: stored.attempt, due: due, now: now)
+            stored.id, subject: stored.subject, kind: kind, attempt: stored.attempt, due: due, now: now)
         if let ended { end(ended, as: "superseded") }
     }
 
     /// A dead letter has its password still if it is young and no newer one was accepted. A password goes only when none
     /// of the event's dead letters has it any more.
     private func takeUp(_ letters: [DeadLetter], now: Timestamp) throws {
+        let unreadable = letters.filter { $0.kind == nil }
+        unreadableLetters = unreadable.count
+        if let first = unreadable.first {
+            let kinds = Set(unreadable.map(\.kindNumber)).sorted().map { "\($0)" }.joined(separator: " ")
+            logger.critical(
+                "dead letters not readable",
+                metadata: ["count": "\(unreadable.count)", "kinds": "\(kinds)", "first": "\(first.id.rawValue)"])
+        }
         var without: Set<Int64> = []
-        for letter in letters {
+        for letter in letters where letter.id.deliveryClass == .credential {
             let sequence = letter.id.sequence
             guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
                 try journal.event(sequence)?.secret != nil

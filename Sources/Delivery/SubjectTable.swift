@@ -39,7 +39,7 @@ struct SubjectTable {
     /// The number of a subject; a new one gets a row in `changes`.
     ///
     /// - Parameter changeNumber: of the journal's changes that this is part of.
-    /// - Throws: ``DispatchError/damagedSubject(_:)`` if nobody can read what was known of it.
+    /// - Throws: ``DispatchError/damagedSubject(_:format:)`` if nobody can read what was known of it.
     mutating func number(
         of key: SubjectKey, now: Timestamp, changes: inout JournalChanges, changeNumber: UInt64
     ) throws -> Int64 {
@@ -123,9 +123,7 @@ struct SubjectTable {
     }
 
     private mutating func load(_ stored: SubjectRow, now: Timestamp) throws -> SubjectState {
-        guard let state = try? vault.openState(stored.state, number: stored.number) else {
-            throw DispatchError.damagedSubject(stored.number)
-        }
+        let state = try vault.openState(stored.state, number: stored.number)
         entries[stored.number] = Entry(state: state, used: now)
         numbers[state.key] = stored.number
         return state
@@ -136,13 +134,16 @@ struct SubjectTable {
 enum DispatchError: Error, CustomStringConvertible {
     /// The journal holds something that is not what was written.
     case damaged(String)
-    /// What was known of a subject is not what was written.
-    case damagedSubject(Int64)
+    /// What was known of a subject is not what was written; or was, by a version that writes another format.
+    case damagedSubject(Int64, format: UInt8? = nil)
 
     var description: String {
         switch self {
         case .damaged(let what): "the journal is damaged: \(what) cannot be read"
-        case .damagedSubject(let number): "the journal is damaged: the state of subject \(number) cannot be read"
+        case .damagedSubject(let number, format: nil):
+            "the journal is damaged: the state of subject \(number) cannot be read"
+        case .damagedSubject(let number, let format?):
+            "the state of subject \(number) has format \(format), and this version reads \(SubjectState.format) only"
         }
     }
 }

@@ -5,7 +5,8 @@ public struct StoredEvent: Sendable {
     public var sequence: Int64
     public var id: String
     public var mac: Hash128
-    public var kind: EventKind
+    /// As its row says; `nil` if no kind that this version knows has the number. What counts stands in the body.
+    public var kind: EventKind?
     public var received: Timestamp
     public var source: String
     public var flags: EventRecord.Flags
@@ -81,7 +82,7 @@ extension Journal {
         after sequence: Int64, _ body: (StoredEvent) throws -> Void
     ) throws(JournalError) {
         try scans.query("\(Self.columns) WHERE events.seq > ?1 ORDER BY events.seq", [.integer(sequence)]) { row in
-            if let event = Self.event(row) { try body(event) }
+            try body(Self.event(row))
             return true
         }
     }
