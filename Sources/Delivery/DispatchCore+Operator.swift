@@ -192,7 +192,7 @@ extension DispatchCore {
         let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
         // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
         if index != nil, look == nil { return nil }
-        var reason = index.flatMap { providers[$0].route.obstacle }
+        var reason = index.map { providers[$0].route.obstacle } ?? "its provider is not in the settings"
         if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
         let due = look.map(\.due) ?? row.due
         return DeliveryReport(

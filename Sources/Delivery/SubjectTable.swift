@@ -21,16 +21,20 @@ struct SubjectTable {
     private var nextNumber: Int64
 
     /// So many subjects are kept at hand, besides those whose states are not on disk yet.
-    static let capacity = 65_536
+    private let capacity: Int
     /// So many changed states are written at once.
     static let fullFold = 16_384
 
-    init(journal: Journal, vault: Vault) throws {
+    /// - Parameter capacity: a subject takes about 1 KB.
+    init(journal: Journal, vault: Vault, capacity: Int = 65_536) throws {
         self.journal = journal
         self.vault = vault
+        self.capacity = capacity
         nextNumber = try journal.largestSubject() + 1
     }
 
+    /// How many subjects are at hand.
+    var count: Int { entries.count }
     /// Whether there are states to write.
     var hasChanges: Bool { !dirty.isEmpty }
     /// Whether there are too many to wait any longer.
@@ -110,14 +114,13 @@ struct SubjectTable {
     /// - Parameter number: the journal's changes up to it are on disk.
     mutating func tidy(committed number: UInt64, now: Timestamp) {
         for age: Int64 in [60_000, 0] {
-            guard entries.count > Self.capacity else { return }
-            var surplus = entries.count - Self.capacity
-            for (subject, entry) in entries
-            where entry.number <= number && entry.used <= now + -age && !dirty.contains(subject) {
-                guard surplus > 0 || age > 0 else { return }
-                entries[subject] = nil
-                numbers[entry.state.key] = nil
-                surplus -= 1
+            guard entries.count > capacity else { return }
+            // Their numbers first: to take one out while they are gone through would copy them all.
+            let idle = entries.compactMap { subject, entry in
+                entry.number <= number && entry.used <= now + -age && !dirty.contains(subject) ? subject : nil
+            }
+            for subject in idle.prefix(age > 0 ? .max : entries.count - capacity) {
+                if let entry = entries.removeValue(forKey: subject) { numbers[entry.state.key] = nil }
             }
         }
     }

@@ -186,6 +186,9 @@ struct OperatorTests {
         #expect(orphans.count == 3)
         #expect(try rig.core.slot(of: "provider-1") == 1)
         let page = try rig.page()
+        let reports = try rig.core.describe(page, now: rig.now)
+        #expect(Set(reports.map(\.provider)) == ["provider-1"])
+        #expect(Set(reports.map(\.reason)) == ["its provider is not in the settings"])
         let id = try #require(page.waiting.first).id.rawValue
         #expect(throws: CommandError.notConfigured(id, provider: "provider-1")) {
             try rig.core.retry(id, now: rig.now)
