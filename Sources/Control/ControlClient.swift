@@ -5,6 +5,9 @@ internal import NIOHTTP1
 
 /// Sends commands to a running daemon.
 public struct ControlClient: Sendable {
+    /// Bytes that are taken.
+    private static let longestAnswer = 64 << 20
+
     private let socket: String
 
     /// It connects or it does not: a daemon that is not there now will not be in a moment.
@@ -33,11 +36,22 @@ public struct ControlClient: Sendable {
         let response: HTTPClientResponse
         do {
             response = try await Self.client.execute(request, timeout: .seconds(seconds))
+        } catch let error as HTTPClientError where error == .deadlineExceeded {
+            throw ControlError(
+                status: 0, "the daemon on \(socket) has not answered within \(seconds) s; it may still do it")
         } catch {
             throw ControlError(
                 status: 0, "no daemon answers on \(socket): is it running, and are you its user or root? (\(error))")
         }
-        let body = try await response.body.collect(upTo: 64 << 20)
+        let body: ByteBuffer
+        do {
+            body = try await response.body.collect(upTo: Self.longestAnswer)
+        } catch is NIOTooManyBytesError {
+            throw ControlError(
+                status: 0, "the daemon's answer is longer than \(Self.longestAnswer >> 20) MiB; ask for less at a time")
+        } catch {
+            throw ControlError(status: 0, "the daemon's answer ended early (\(error))")
+        }
         guard response.status == .ok else {
             let words = String(buffer: body)
             throw ControlError(

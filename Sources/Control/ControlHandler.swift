@@ -9,6 +9,9 @@ final class ControlHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
+    /// So long an answer may take to leave.
+    private static let patience = TimeAmount.seconds(60)
+
     private let routes: [ControlRoute]
     private let connection: Connection
     private var head: HTTPRequestHead?
@@ -99,6 +102,11 @@ final class ControlHandler: ChannelInboundHandler {
             ])
         channel.write(HTTPServerResponsePart.head(head), promise: nil)
         channel.write(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(bytes: answer.body))), promise: nil)
-        channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { _ in channel.close(promise: nil) }
+        // A client that reads nothing does not keep its place.
+        let end = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+        channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { _ in
+            end.cancel()
+            channel.close(promise: nil)
+        }
     }
 }

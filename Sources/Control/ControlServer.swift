@@ -52,15 +52,18 @@ public struct ControlServer: Service, Sendable {
 
     /// - Parameters:
     ///   - socket: path of the socket; one that a dead daemon left behind is replaced.
+    ///   - patience: so long the shutdown waits for commands that are under way. Default: 10 s.
     ///   - onListening: called once commands are taken.
+    ///   - onTrouble: hears why no connection can be accepted for a second; on a loop.
     public init(
-        socket: String, routes: [ControlRoute], group: any EventLoopGroup,
-        onListening: @escaping @Sendable () -> Void = {}
+        socket: String, routes: [ControlRoute], group: any EventLoopGroup, patience: TimeAmount = .seconds(10),
+        onListening: @escaping @Sendable () -> Void = {}, onTrouble: @escaping @Sendable (any Error) -> Void = { _ in }
     ) {
         self.routes = routes
         self.onListening = onListening
         listener = Listener(
-            .unix(path: socket), mode: 0o600, connections: Connections(limit: Self.limit), group: group)
+            .unix(path: socket), mode: 0o600, connections: Connections(limit: Self.limit), group: group,
+            patience: patience, onTrouble: onTrouble)
     }
 
     /// Serves until the graceful shutdown.

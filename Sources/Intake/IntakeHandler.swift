@@ -3,6 +3,7 @@ internal import EventModel
 internal import Journal
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOSSL
 internal import Sockets
 
 /// Serves one connection of the intake. A request that waits for a commit costs one wake-up of the loop, shared with all
@@ -119,10 +120,16 @@ final class IntakeHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is IOError || error is ChannelError {
+        switch error {
+        case NIOSSLError.uncleanShutdown, is NIOSSLCloseTimedOutError:
+            // Half of all clients go so; that it is the end is told next.
+            break
+        case is IOError, is ChannelError: context.close(promise: nil)
+        case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
+            if let words = TLSTrouble.words(for: error) { note(.tls(words)) }
+            isEnding = true
             context.close(promise: nil)
-        } else {
-            refuseRest(.malformed)
+        default: refuseRest(.malformed)
         }
     }
 
@@ -208,7 +215,6 @@ final class IntakeHandler: ChannelDuplexHandler {
     private func begin(_ head: HTTPRequestHead) {
         guard !isEnding else { return }
         lastProgress = .now()
-        if answers.isEmpty { connection.becomeIdle() }
         let request = IncomingRequest(head, peerUID: peerUID, limits: limits, budget: shared.budget)
         if let refusal = request.refusal, request.isRefusedAtOnce { return refuseRest(refusal) }
         self.request = request
@@ -251,6 +257,7 @@ final class IntakeHandler: ChannelDuplexHandler {
         do {
             let sender = try gate.authenticate(request.credentials, body: UnsafeRawBufferPointer(body), now: now)
             source = sender
+            connection.vouch()
             func admit(_ event: UnsafeMutableRawBufferPointer, _ index: Int) -> Gatekeeper.Fate {
                 gate.admit(event, from: sender, now: now, group: relay, token: relay.token(number, index: index))
             }
@@ -297,11 +304,19 @@ final class IntakeHandler: ChannelDuplexHandler {
         }
         if didWrite {
             lastProgress = .now()
-            if answers.isEmpty { connection.becomeIdle() }
             context.flush()
+            awaitIdleness()
         }
         if answers.isEmpty, isEnding { leave() }
         resumeReading()
+    }
+
+    /// An answer is owed until it has left.
+    private func awaitIdleness() {
+        guard answers.isEmpty, let lastWrite else { return }
+        lastWrite.assumeIsolated().whenComplete { _ in
+            if self.answers.isEmpty, self.lastWrite === lastWrite { self.connection.becomeIdle() }
+        }
     }
 
     private func write(_ answer: Answer, isLast: Bool, _ context: ChannelHandlerContext) {

@@ -1,5 +1,6 @@
 public import Credentials
 public import EventModel
+internal import Glibc
 public import Journal
 public import Logging
 public import NIOCore
@@ -18,8 +19,9 @@ public struct IntakeLimits: Hashable, Sendable {
     public var batchLines = 10_000
     /// Bytes of all the bodies that are being received. Default: 64 MiB.
     public var receivingBytes = 64 << 20
-    /// Connections at a time. For a further one, the one that has been idle longest is ended; while none is idle for
-    /// ``courtesy``, it waits in the kernel's backlog. Default: 512, half of the files that a process usually may have open.
+    /// Connections at a time. For a further one, one that is idle is ended: of those without a valid signature so far the
+    /// one that has been so longest, then of the others; while none is idle for ``courtesy``, it waits in the kernel's
+    /// backlog. Default: 512, half of the files that a process usually may have open.
     public var connections = 512
     /// So long a connection may be idle before it has to go for another. Default: 1 s.
     public var courtesy = TimeAmount.seconds(1)
@@ -87,7 +89,7 @@ public struct IntakeServer: Service, Sendable {
             listener.address, mode: 0o666,
             connections: Connections(limit: limits.connections, courtesy: limits.courtesy) { channel in
                 log.evicted(peer: channel.remoteAddress?.ipAddress ?? "local")
-            }, group: group)
+            }, group: group, onTrouble: log.blocked)
         self.onListening = onListening
     }
 
@@ -113,6 +115,10 @@ extension IntakeListener {
 
     private static func tls(_ certificate: String, _ key: String) throws -> NIOSSLContext {
         func reading<Value>(_ path: String, _ what: String, _ read: () throws -> Value) throws -> Value {
+            // The library says of a file that it cannot open what it says of one that is not PEM.
+            let file = open(path, O_RDONLY | O_CLOEXEC)
+            guard file >= 0 else { throw ListenerError("\(path) cannot be read: \(String(cString: strerror(errno)))") }
+            close(file)
             do {
                 return try read()
             } catch {
@@ -124,6 +130,8 @@ extension IntakeListener {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
+        // Who has to go, and says nothing, is not waited for.
+        configuration.shutdownTimeout = .seconds(1)
         do {
             return try NIOSSLContext(configuration: configuration)
         } catch {

@@ -3,7 +3,7 @@ internal import EventModel
 /// Why a request, or a line of a batch, is not taken in. It names the place and what is accepted, and repeats nothing of
 /// what was sent: that may be a password.
 struct Refusal: Error, Hashable {
-    /// RFC 9110 status.
+    /// RFC 9110 status; 0 if there is no answer.
     var status: Int
     /// Last part of the problem's type.
     var problem: String
@@ -54,6 +54,11 @@ struct Refusal: Error, Hashable {
     /// Only for the log: it ends the connection without an answer.
     static let peer = Self(
         status: 403, problem: "peer", field: "", detail: "the user is not one of intake.peer_uids")
+
+    /// Only for the log: there is nobody to answer.
+    static func tls(_ words: String) -> Self {
+        Self(status: 0, problem: "tls", field: "", detail: "the TLS handshake failed: \(words)")
+    }
 
     static let tooSlow = Self(
         status: 408, problem: "too-slow", field: "", detail: "the request did not arrive in time")

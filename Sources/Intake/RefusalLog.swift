@@ -28,7 +28,14 @@ final class RefusalLog: Sendable {
     func evicted(peer: String) {
         note(
             .init(peer: peer, status: 0, problem: "too-many-connections"),
-            detail: "the connection that was idle longest is ended for a new one (intake.max_connections)")
+            detail: "an idle connection is ended for a new one (intake.max_connections)")
+    }
+
+    /// No connection can be accepted for the moment.
+    func blocked(_ error: any Error) {
+        note(
+            .init(peer: "the system", status: 0, problem: "not-accepting"),
+            detail: "no connection can be accepted: \(error)")
     }
 
     private func note(_ reason: RefusalTally.Reason, detail: String) {

@@ -19,10 +19,16 @@ import Testing
     ]
 
     /// Serves for the length of `body`.
-    private func serve(at socket: String, _ body: (ControlClient) async throws -> Void) async throws {
+    ///
+    /// - Parameter more: routes beside those of all tests.
+    private func serve(
+        at socket: String, _ more: [ControlRoute] = [], patience: TimeAmount = .seconds(60),
+        _ body: (ControlClient) async throws -> Void
+    ) async throws {
         let quiet = Logger(label: "control") { _ in SwiftLogNoOpLogHandler() }
         let server = ControlServer(
-            socket: socket, routes: Self.routes, group: MultiThreadedEventLoopGroup.singleton)
+            socket: socket, routes: Self.routes + more, group: MultiThreadedEventLoopGroup.singleton,
+            patience: patience)
         let services = ServiceGroup(configuration: .init(services: [server], logger: quiet))
         try await withThrowingTaskGroup { group in
             group.addTask { try await services.run() }
@@ -80,16 +86,8 @@ import Testing
         let path = "\(folder.path)/c.sock"
         try await serve(at: path) { client in
             let atEnd = try await NIOThreadPool.singleton.runIfActive {
-                let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+                let descriptor = try Self.connect(path)
                 defer { close(descriptor) }
-                var address = sockaddr_un()
-                address.sun_family = sa_family_t(AF_UNIX)
-                withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-                _ = withUnsafeBytes(of: &address) { bytes in
-                    bytes.withMemoryRebound(to: sockaddr.self) {
-                        connect(descriptor, $0.baseAddress, socklen_t(bytes.count))
-                    }
-                }
                 var limit = timeval(tv_sec: 20, tv_usec: 0)
                 setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
                 shutdown(descriptor, Int32(SHUT_WR))
@@ -129,7 +127,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(2)))
-    func `stops under commands, and answers those that it has begun`() async throws {
+    func `stops under commands`() async throws {
         let folder = try Folder()
         for round in 0..<50 {
             let path = "\(folder.path)/c\(round).sock"
@@ -150,6 +148,91 @@ import Testing
                 try await group.waitForAll()
             }
         }
+    }
+
+    @Test func `answers the commands that it has begun before it stops`() async throws {
+        let folder = try Folder()
+        let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+        let (ending, end) = AsyncStream.makeStream(of: Void.self)
+        let slow = ControlRoute(.get, "/slow") { _ in
+            begin.yield()
+            for await _ in ending { break }
+            return Array("done".utf8)
+        }
+        try await withThrowingTaskGroup { group in
+            try await serve(at: "\(folder.path)/c.sock", [slow]) { client in
+                group.addTask {
+                    let answer = try await client.call(.get, "/slow")
+                    #expect(String(decoding: answer, as: UTF8.self) == "done")
+                }
+                for await _ in begun { break }
+                // The shutdown has begun when this is looked at: the socket goes with the listener.
+                group.addTask { [path = folder.path] in
+                    while access("\(path)/c.sock", F_OK) == 0, try await !Self.isRefused("\(path)/c.sock") {
+                        await Task.yield()
+                    }
+                    end.finish()
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private static func isRefused(_ path: String) async throws -> Bool {
+        do {
+            _ = try await ControlClient(socket: path).call(.get, "/echo/x")
+            return false
+        } catch {
+            return true
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `is held up by no command without an end, nor by a client that does not read`() async throws {
+        let folder = try Folder()
+        let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+        let endless = ControlRoute(.get, "/endless") { _ in
+            begin.yield()
+            try await Task.sleep(for: .seconds(3_600))
+            return []
+        }
+        let large = ControlRoute(.get, "/large") { _ in
+            begin.yield()
+            return [UInt8](repeating: 0x20, count: 8 << 20)
+        }
+        let path = "\(folder.path)/c.sock"
+        try await withThrowingTaskGroup { group in
+            try await serve(at: path, [endless, large], patience: .milliseconds(200)) { client in
+                group.addTask {
+                    let error = await #expect(throws: ControlError.self) { try await client.call(.get, "/endless") }
+                    #expect(error?.status == 0)
+                }
+                group.addTask {
+                    let descriptor = try Self.connect(path)
+                    defer { close(descriptor) }
+                    let request = "GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
+                    try #require(send(descriptor, request, request.utf8.count, 0) == request.utf8.count)
+                    try await Task.sleep(for: .seconds(3_600))
+                }
+                var begun = begun.makeAsyncIterator()
+                for _ in 0..<2 { await begun.next() }
+            }
+            group.cancelAll()
+        }
+    }
+
+    private static func connect(_ path: String) throws -> Int32 {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let isConnected = withUnsafeBytes(of: &address) { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) {
+                Glibc.connect(descriptor, $0.baseAddress, socklen_t(bytes.count)) == 0
+            }
+        }
+        try #require(isConnected)
+        return descriptor
     }
 
     @Test func `is not taken from a daemon that lives, nor is a file; a dead one's is`() async throws {

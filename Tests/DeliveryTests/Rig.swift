@@ -99,6 +99,15 @@ final class Rig {
         connect()
     }
 
+    /// Nothing of it stays: a journal that is not closed keeps its thread and five descriptors.
+    deinit {
+        do {
+            try journal.close()
+        } catch {
+            Issue.record("the journal does not close: \(error)")
+        }
+    }
+
     private static func open(
         _ folder: TemporaryFolder, _ routes: [ProviderRoute], _ retention: Int64, _ now: Timestamp, _ seed: UInt64
     ) throws -> (Journal, Vault, Sealer, CommitWitness, DispatchCore) {

@@ -218,6 +218,33 @@ import Testing
         }
     }
 
+    @Test func `without a valid signature goes before one with it, however busy it is`() async throws {
+        let setup = Door.Setup {
+            $0.limits.connections = 2
+            $0.limits.courtesy = .zero
+        }
+        try await Door.open(setup) { door in
+            try await door.onThread { door in
+                let known = try door.connect()
+                try known.send(Door.request(event("a")))
+                #expect(try known.reply().status == 202)
+                for number in 0..<3 {
+                    let stranger = try door.connect()
+                    for _ in 0..<3 {
+                        try stranger.send(Door.request("{", secret: Door.otherSecret))
+                        #expect(try stranger.reply().status == 401)
+                    }
+                    let next = try door.connect()
+                    try next.send(Door.request("{", secret: Door.otherSecret, fields: ["connection: close"]))
+                    #expect(try next.reply().status == 401)
+                    #expect(try next.isAtEnd() && stranger.isAtEnd(), "\(number)")
+                }
+                try known.send(Door.request(event("b")))
+                #expect(try known.reply().status == 202)
+            }
+        }
+    }
+
     @Test func `that is owed an answer is ended for nobody: others wait`() async throws {
         let setup = Door.Setup {
             $0.limits.connections = 1
@@ -226,7 +253,6 @@ import Testing
         }
         try await Door.open(setup) { door in
             try await door.onThread { door in
-                // NIO accepts some at a time, so a few more than one may get in.
                 let request = Door.request(event("e"), fields: ["connection: close"])
                 let open = try (0..<20).map { _ in try door.connect() }
                 for connection in open { try connection.send(request) }
@@ -246,7 +272,7 @@ import Testing
                 visitors.begin(3, port: door.port)
                 try await visitors.haveCome(round % 10 + 1)
             }
-            await visitors.end()
+            try await visitors.end()
         }
     }
 

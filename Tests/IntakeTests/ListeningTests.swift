@@ -8,6 +8,7 @@ import NIOSSL
 import Sockets
 import TargetServers
 import Testing
+import Workbench
 
 @Suite struct `An intake` {
     @Test func `serves TLS with a certificate, and nothing in clear`() async throws {
@@ -33,13 +34,101 @@ import Testing
         }
     }
 
+    @Test func `tells the log why a client gets no TLS, and nothing of who just looks or leaves without a word`()
+        async throws
+    {
+        let authority = try CertificateAuthority()
+        let stranger = try CertificateAuthority()
+        let server = try authority.issue("server")
+        let request = Door.request(event("e1"), fields: ["connection: close"])
+        /// What the log says after a visit.
+        func reasons(_ visit: (Door) async throws -> Void) async throws -> [String] {
+            let log = LogLines()
+            let setup = Door.Setup {
+                $0.listener.tls = (server.certificate, server.key)
+                $0.logger = log.logger
+            }
+            try await Door.open(setup, visit)
+            return log.all.filter { $0.message == "refused" }.compactMap { $0.metadata["reason"] }
+        }
+        let look = try await reasons { door in
+            try await door.onThread { door in
+                let connection = try door.connect()
+                connection.endOutput()
+                #expect(try connection.isAtEnd())
+            }
+        }
+        #expect(look == [])
+        // This client sends no alert when it closes.
+        let visit = try await reasons { door in
+            let answer = try await tls(request, to: door.port, authority: authority.certificateFile, versions: nil)
+            #expect(answer.contains("202 Accepted"))
+        }
+        #expect(visit == [])
+        let clear = try await reasons { door in
+            try await door.onThread { door in
+                let connection = try door.connect()
+                _ = connection.trySend(Array(request.utf8))
+                #expect((try? connection.replyOrEnd()) == nil)
+            }
+        }
+        #expect(clear == ["the TLS handshake failed: the client does not speak TLS (HTTP_REQUEST)"])
+        let untrusted = try await reasons { door in
+            let answer = try? await tls(
+                request, to: door.port, authority: stranger.certificateFile, versions: nil)
+            #expect(answer == nil)
+        }
+        #expect(
+            untrusted == [
+                "the TLS handshake failed: the client does not trust the certificate of intake.tls "
+                    + "(TLSV1_ALERT_UNKNOWN_CA)"
+            ])
+    }
+
+    @Test func `takes a breath when the system has no descriptors, says so, and goes on`() async throws {
+        await #expect(processExitsWith: .success) {
+            let log = LogLines()
+            try await Door.open(.init { $0.logger = log.logger }) { door in
+                try await door.onThread { door in
+                    let client = try door.connect()
+                    let last = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+                    // What is dear when the last one is gone is made before.
+                    let request = Door.request(event("e1"), fields: ["connection: close"])
+                    #expect(client.isSilent())
+                    var taken: [Int32] = []
+                    var limit = rlimit(rlim_cur: 200, rlim_max: 200)
+                    try #require(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+                    while case let next = dup(last), next >= 0 { taken.append(next) }
+                    try #require(Loopback.connect(last, to: door.port))
+                    while log.count("refused", "problem", "not-accepting") == 0 { sched_yield() }
+                    let used = Self.processorMilliseconds()
+                    taken.forEach { _ = close($0) }
+                    #expect(send(last, request, request.utf8.count, 0) == request.utf8.count)
+                    var answer = [UInt8](repeating: 0, count: 12)
+                    #expect(recv(last, &answer, answer.count, Int32(MSG_WAITALL)) == 12)
+                    #expect(String(decoding: answer, as: UTF8.self) == "HTTP/1.1 202")
+                    #expect(log.count("refused", "problem", "not-accepting") == 1)
+                    // Until it looked again, nothing was done.
+                    #expect(Self.processorMilliseconds() - used < 300)
+                }
+            }
+        }
+    }
+
+    /// What this process has used so far.
+    private static func processorMilliseconds() -> Int {
+        var used = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used)
+        return used.tv_sec * 1_000 + used.tv_nsec / 1_000_000
+    }
+
     @Test func `names the file that is no certificate or key`() async throws {
         let authority = try CertificateAuthority()
         let server = try authority.issue("server")
         let other = try authority.issue("other")
         let none = "\(authority.certificateFile).none"
         let cases = [
-            ((none, server.key), "\(none) holds no certificate in PEM"),
+            ((none, server.key), "\(none) cannot be read: No such file or directory"),
             ((server.key, server.key), "\(server.key) holds no certificate in PEM"),
             ((server.certificate, server.certificate), "\(server.certificate) holds no private key in PEM"),
             ((server.certificate, other.key), "\(other.key) is not the key of \(server.certificate)"),

@@ -1,32 +1,23 @@
 import NIOPosix
+import Synchronization
 import TargetServers
 
-/// Clients that connect, post and go, one connection after the other, until they are told to stop.
+/// Clients that connect, post and go, one connection after the other, until nobody listens any more.
 final class Visitors: Sendable {
     private let visits = AsyncStream<Void>.makeStream()
-    private let clients = ClientList()
-
-    private actor ClientList {
-        var tasks: [Task<Void, Never>] = []
-
-        func add(_ task: Task<Void, Never>) { tasks.append(task) }
-    }
+    private let clients = Mutex<[Task<Void, any Error>]>([])
 
     /// Begins with so many clients.
     func begin(_ count: Int, port: UInt16) {
         let visit = visits.continuation
         let request = Door.request("{", fields: ["connection: close"])
         for _ in 0..<count {
-            let task = Task {
-                while !Task.isCancelled {
-                    let isThere = try? await NIOThreadPool.singleton.runIfActive {
-                        Loopback.visit(port, sending: request)
-                    }
-                    guard isThere == true else { return }
+            let client = Task {
+                while try await NIOThreadPool.singleton.runIfActive({ try Loopback.visit(port, sending: request) }) {
                     visit.yield()
                 }
             }
-            Task { await clients.add(task) }
+            clients.withLock { $0.append(client) }
         }
     }
 
@@ -37,7 +28,9 @@ final class Visitors: Sendable {
     }
 
     /// Waits until the last one is gone: the intake does not listen any more.
-    func end() async {
-        for task in await clients.tasks { await task.value }
+    ///
+    /// - Throws: if one was let in and forgotten.
+    func end() async throws {
+        for client in clients.withLock({ $0 }) { try await client.value }
     }
 }

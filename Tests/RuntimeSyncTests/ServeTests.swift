@@ -23,13 +23,13 @@ import Workbench
     func `stops in order while clients connect, every time`() async throws {
         let place = try Installation()
         for _ in 0..<12 {
-            let clients = Mutex<[Task<Void, Never>]>([])
+            let clients = Mutex<[Task<Void, any Error>]>([])
             let outcome = try await place.serving { _ in
                 let port = try #require(place.address.split(separator: ":").last.flatMap { UInt16($0) })
                 let visits = AsyncStream<Void>.makeStream()
                 for _ in 0..<4 {
                     let client = Task {
-                        while await Self.isAnswered(port) { visits.continuation.yield() }
+                        while try await Self.isAnswered(port) { visits.continuation.yield() }
                     }
                     clients.withLock { $0.append(client) }
                 }
@@ -37,15 +37,14 @@ import Workbench
                 for _ in 0..<50 { await visit.next() }
             }
             #expect(outcome.code == 0, "\(outcome.errors)")
-            for client in clients.withLock(\.self) { await client.value }
+            for client in clients.withLock(\.self) { try await client.value }
         }
     }
 
     /// Whether a request over a connection of its own finds a server, whatever that says.
-    private static func isAnswered(_ port: UInt16) async -> Bool {
+    private static func isAnswered(_ port: UInt16) async throws -> Bool {
         let request = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        let isAnswered = try? await NIOThreadPool.singleton.runIfActive { Loopback.visit(port, sending: request) }
-        return isAnswered == true
+        return try await NIOThreadPool.singleton.runIfActive { try Loopback.visit(port, sending: request) }
     }
 
     @Test(.enabled(if: geteuid() == 0, "only root may look at a process that forbids dumps"))
@@ -134,6 +133,44 @@ import Workbench
         try await failsToStart(place, code: 2) {
             "\(error)the secret of source kc: file \($0)/secrets/kc is not Base64"
         }
+    }
+
+    @Test func `has delivered nothing, and closed its journal in order, when it cannot start`() async throws {
+        let authority = try CertificateAuthority()
+        let server = try authority.issue("server")
+        let place = try Installation(
+            listen: "127.0.0.1:0", tls: "certificate: server.pem, key: \(server.key)",
+            provider: Installation.unreachable)
+        let certificate = try place.folder.write("server.pem", "to be renewed")
+        try place.launch()
+        #expect(try await place.end() == 1)
+        #expect(place.log.contains("error: \(certificate) holds no certificate in PEM"))
+        // A worker that was started would have said so.
+        #expect(!place.log.contains("worker"))
+        try place.folder.write("server.pem", Folder.read(server.certificate))
+        let outcome = try await place.serving { _ in }
+        #expect(outcome.code == 0 && outcome.errors.contains("worker"))
+        // After an unclean end the journal is looked through, and the log says so.
+        #expect(!outcome.errors.contains("notice journal: "), "\(outcome.errors)")
+    }
+
+    @Test func `takes the files that the system allows, and says so if they are too few`() async throws {
+        let place = try Installation(intake: #"listen: "127.0.0.1:0", max_connections: 600"#)
+        try place.launch(by: ["/usr/bin/prlimit", "--nofile=128:1024"])
+        try await place.listening()
+        let limits = try Folder.read("/proc/\(try #require(place.daemon).pid)/limits")
+        let files = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max open files") })
+        #expect(files.split(separator: " ")[3] == "1024")
+        #expect(try await place.stop() == 0)
+
+        let words =
+            "intake.max_connections is 600, for which 696 files may have to be open, and this process may open 640 "
+            + "(RLIMIT_NOFILE; with systemd, LimitNOFILE=): raise that limit, or lower the setting to at most 544"
+        try place.launch(by: ["/usr/bin/prlimit", "--nofile=640:640"])
+        #expect(try await place.end() == 1)
+        #expect(place.log.hasSuffix("error: \(words)\n"), "\(place.log)")
+        let check = try await place.run("check", by: ["/usr/bin/prlimit", "--nofile=640:640"])
+        #expect(check.code == 1 && check.errors.contains(words), "\(check)")
     }
 
     @Test func `does not make new keys for a journal whose key file is missing`() async throws {

@@ -76,11 +76,14 @@ public final class HTTPReceiver: Sendable {
     public init(_ standing: Reply = .answer(204)) throws(ServerError) {
         (listener, port) = try Loopback.listener()
         state = Watched(State(standing: standing))
-        onOwnThread { [self] in accept() }
+        onOwnThread { [weak self, listener] in
+            Self.accept(listener) { self?.take($0) ?? false }
+            close(listener)
+        }
     }
 
     deinit {
-        close(listener)
+        stop()
     }
 
     /// `http://127.0.0.1:PORT`
@@ -131,32 +134,39 @@ public final class HTTPReceiver: Sendable {
 
     // MARK: Threads
 
-    private func accept() {
+    /// Accepts until nobody takes what comes, or the listener is shut down.
+    private static func accept(_ listener: Int32, _ take: (Int32) -> Bool) {
         while true {
             let connection = Glibc.accept(listener, nil, nil)
             if connection < 0 {
                 if errno == EINTR || errno == ECONNABORTED { continue }
                 return
             }
-            let number: Int? = state.change { state in
-                guard !state.stopped else { return nil }
-                state.connections.insert(connection)
-                state.connectionCount += 1
-                return state.connectionCount
-            }
-            guard let number else {
+            guard take(connection) else {
                 close(connection)
                 return
             }
-            onOwnThread { [self] in
-                serve(connection, number)
-                // Under the lock, so that stop never touches a number that the system has given away again.
-                state.change { state in
-                    state.connections.remove(connection)
-                    _ = close(connection)
-                }
+        }
+    }
+
+    /// Serves a connection on a thread of its own, unless it is too late.
+    private func take(_ connection: Int32) -> Bool {
+        let number: Int? = state.change { state in
+            guard !state.stopped else { return nil }
+            state.connections.insert(connection)
+            state.connectionCount += 1
+            return state.connectionCount
+        }
+        guard let number else { return false }
+        onOwnThread { [self] in
+            serve(connection, number)
+            // Under the lock, so that stop never touches a number that the system has given away again.
+            state.change { state in
+                state.connections.remove(connection)
+                _ = close(connection)
             }
         }
+        return true
     }
 
     private func serve(_ connection: Int32, _ number: Int) {

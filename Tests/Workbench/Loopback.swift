@@ -53,30 +53,40 @@ public enum Loopback: Sendable {
     /// Connects, sends and hears the answer to its end, whatever that is.
     ///
     /// - Returns: whether anybody listens.
-    public static func visit(_ port: UInt16, sending text: String) -> Bool {
+    /// - Throws: if the end does not come within a minute.
+    public static func visit(_ port: UInt16, sending text: String) throws(ServerError) -> Bool {
         guard let descriptor = try? connect(to: port) else { return false }
         defer { close(descriptor) }
+        var patience = timeval(tv_sec: 60, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var answer = [UInt8](repeating: 0, count: 4_096)
         _ = send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
-        while recv(descriptor, &answer, answer.count, 0) > 0 {}
-        return true
+        while true {
+            let count = recv(descriptor, &answer, answer.count, 0)
+            if count < 0, errno == EAGAIN { throw ServerError("port \(port) accepts and says nothing") }
+            if count <= 0 { return true }
+        }
     }
 
     /// Connects to `port`. The caller closes the socket.
     public static func connect(to port: UInt16) throws(ServerError) -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ServerError(call: "socket") }
-        var address = address(port)
-        let code = withUnsafeMutableBytes(of: &address) { bytes in
-            bytes.withMemoryRebound(to: sockaddr.self) {
-                Glibc.connect(descriptor, $0.baseAddress, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard code == 0 else {
+        guard connect(descriptor, to: port) else {
             close(descriptor)
             throw ServerError(call: "connect")
         }
         return descriptor
+    }
+
+    /// Connects a socket to `port`; `false`, with `errno`, if that fails.
+    public static func connect(_ descriptor: Int32, to port: UInt16) -> Bool {
+        var address = address(port)
+        return withUnsafeMutableBytes(of: &address) { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) {
+                Glibc.connect(descriptor, $0.baseAddress, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
     }
 
     private static func address(_ port: UInt16) -> sockaddr_in {

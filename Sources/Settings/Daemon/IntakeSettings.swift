@@ -9,7 +9,7 @@ public struct IntakeSettings: Hashable, Sendable {
     /// So many events may wait for the disk; above it the intake answers 503. A batch has at most so many, and at most
     /// 10,000. Default 4,096.
     public var maxPending = 4_096
-    /// So many connections may be open; for a further one, the one that is idle longest is ended. Default 512.
+    /// So many connections may be open; for a further one, an idle one is ended. Default 512.
     public var maxConnections = 512
     /// Off by default: plain HTTP, on this machine only.
     public var tls = TLSSettings()
@@ -34,7 +34,7 @@ public struct IntakeSettings: Hashable, Sendable {
         ),
         .key(
             "max_connections", \.maxConnections, .integer(1...65_536),
-            "Connections that may be open; for a further one, the one that is idle longest is ended."),
+            "Connections that may be open; for a further one, an idle one is ended."),
         .section("tls", \.tls, TLSSettings.fields, "Certificate of the intake; both keys or none."),
         .key(
             "peer_uids", \.peerUIDs, .uids,

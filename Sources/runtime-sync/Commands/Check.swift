@@ -26,7 +26,10 @@ struct Check: AsyncParsableCommand {
         let settingsIssues = loaded.issues + assembly.issues
         let secretProblems = loaded.daemon.sources.compactMap(Self.problem)
         // With settings that are not what was meant, other files would be looked at than are meant.
-        let obstacles = loaded.isUsable ? loaded.daemon.startObstacles().map { "runtime-sync: error: \($0)" } : []
+        let obstacles =
+            loaded.isUsable
+            ? loaded.daemon.startObstacles(providers: assembly.assembled.count).map { "runtime-sync: error: \($0)" }
+            : []
         options.report(settingsIssues)
         for problem in secretProblems + obstacles { printError(problem) }
         for (provider, reason) in assembly.unusable { printError("provider \(provider): error: \(reason)") }

@@ -80,6 +80,8 @@ struct Send: AsyncParsableCommand {
         var configuration = HTTPClient.Configuration()
         // The signature covers the body, not the place: it goes nowhere else.
         configuration.redirectConfiguration = .disallow
+        // Somebody waits at a terminal, and may try again.
+        configuration.connectionPool.retryConnectionEstablishment = false
         if let ca {
             guard let authorities = try? NIOSSLCertificate.fromPEMFile(ca), !authorities.isEmpty else {
                 throw StartFailure("\(ca) holds no certificate in PEM")

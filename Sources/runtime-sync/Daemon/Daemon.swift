@@ -37,31 +37,42 @@ struct Daemon {
                 metadata: ["provider": "\(provider)", "reason": "\(reason)"])
         }
 
+        try OpenFiles.raise()
+        try OpenFiles.check(settings, providers: assembly.assembled.count)
         let stopSignals = try StopSignals()
+        let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
+        let outcome: Result<Void, any Error>
+        do {
+            outcome = .success(try await serve(assembly, journal: journal, until: stopSignals))
+        } catch {
+            // A start that fails is no reason to leave the journal in disorder.
+            outcome = .failure(error)
+        }
+        try journal.close()
+        try outcome.get()
+        logger.notice("stopped")
+    }
+
+    private func serve(_ assembly: ProviderAssembly, journal: Journal, until stopSignals: StopSignals) async throws {
+        try await MultiThreadedEventLoopGroup.withEventLoopGroup(numberOfThreads: max(1, System.coreCount / 2)) {
+            try await serve(assembly, journal: journal, until: stopSignals, group: $0)
+        }
+    }
+
+    /// Everything that can fail comes before the first worker: a delivery is nothing to break off.
+    private func serve(
+        _ assembly: ProviderAssembly, journal: Journal, until stopSignals: StopSignals,
+        group: MultiThreadedEventLoopGroup
+    ) async throws {
         let fatal: @Sendable (String) -> Void = { reason in
             // What is on disk is found out at the next start; going on could only make it worse.
             printError("runtime-sync: fatal: \(reason)")
             _exit(1)
         }
-        let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
         let ring = try keyRing(of: journal)
         let keys = try DataKeys(ring: ring, stored: journal.wrappedKeys(), persist: journal.keep)
         let sealer = Sealer(keys: keys)
-        let dispatcher = Dispatcher(clock: Self.clocks, fatal: fatal)
-        let slots = try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
-        var routes = zip(assembly.assembled, slots).map { $0.settings.route(slot: $1, daemon: settings) }
-        for provider in assembly.stranded {
-            let slot = try journal.slot(for: provider.settings.provider.name)
-            routes.append(provider.settings.route(slot: slot, daemon: settings, obstacle: provider.reason))
-        }
         let names = settings.targeting.names
-        try dispatcher.start(
-            journal: journal, vault: Vault(sealer: sealer, ring: ring), names: names, routes: routes,
-            retention: settings.journal.idWindow.wholeMilliseconds, logger: Logger(label: "delivery"))
-        journal.start(observer: dispatcher) { fatal("\($0)") }
-
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount / 2))
-        let hosts = try startWorkers(assembly, slots: slots, dispatcher: dispatcher, loop: group.next())
         let address = AddressBox(address: "")
         let listening: @Sendable (any Channel) async -> Void = { channel in
             address.set(channel.localAddress)
@@ -74,11 +85,30 @@ struct Daemon {
             limits: settings.intake.limits, names: names, idWindow: settings.journal.idWindow.wholeMilliseconds,
             ring: ring, sealer: sealer, journal: journal, clock: Self.now, group: group,
             logger: Logger(label: "intake"), onListening: listening)
+        let spawner = try Spawner()
+
+        let dispatcher = Dispatcher(clock: Self.clocks, fatal: fatal)
+        let slots = try assembly.assembled.map { try journal.slot(for: $0.settings.provider.name) }
+        var routes = zip(assembly.assembled, slots).map { $0.settings.route(slot: $1, daemon: settings) }
+        for provider in assembly.stranded {
+            let slot = try journal.slot(for: provider.settings.provider.name)
+            routes.append(provider.settings.route(slot: slot, daemon: settings, obstacle: provider.reason))
+        }
+        try dispatcher.start(
+            journal: journal, vault: Vault(sealer: sealer, ring: ring), names: names, routes: routes,
+            retention: settings.journal.idWindow.wholeMilliseconds, logger: Logger(label: "delivery"))
+        journal.start(observer: dispatcher) { fatal("\($0)") }
+        let hosts = startWorkers(assembly, slots: slots, dispatcher: dispatcher, spawner: spawner, loop: group.next())
+
         let (opening, isOpen) = AsyncStream.makeStream(of: Never.self)
         let control = ControlServer(
             socket: settings.control.socket,
             routes: ControlRoutes(dispatcher: dispatcher, hosts: hosts, intake: address, room: intake.room).all,
-            group: group, onListening: { isOpen.finish() })
+            group: group, onListening: { isOpen.finish() },
+            onTrouble: { error in
+                Logger(label: "control").warning(
+                    "no command can be taken for the moment", metadata: ["reason": "\(error)"])
+            })
         // No event is taken before operators can be answered; and when one door fails, the other is closed in order.
         let doors: [any Service] = [control, FollowingService(intake, after: opening)]
         // What it tells at lower levels are our own types, printed whole.
@@ -89,18 +119,15 @@ struct Daemon {
                 services: doors.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) } + [
                     .init(service: stopSignals, successTerminationBehavior: .gracefullyShutdownGroup)
                 ], logger: lifecycle))
-        var failure: (any Error)?
+        let outcome: Result<Void, any Error>
         do {
-            try await services.run()
+            outcome = .success(try await services.run())
         } catch {
-            // A door that does not open is no reason to leave the rest in disorder.
-            failure = error
+            // A door that does not open is no reason to break deliveries off.
+            outcome = .failure(error)
         }
         try await drain(dispatcher, hosts)
-        try journal.close()
-        try await group.shutdownGracefully()
-        if let failure { throw failure }
-        logger.notice("stopped")
+        try outcome.get()
     }
 
     /// The ring that the journal was sealed with; a new one only if nothing was sealed yet.
@@ -108,7 +135,6 @@ struct Daemon {
         let path = settings.journal.keyFile
         if let ring = try KeyRing.existing(path: path) { return ring }
         guard try journal.dataKeys().isEmpty else {
-            try journal.close()
             throw StartFailure(
                 """
                 key file \(path) is missing, and the journal in \(settings.journal.folder) was sealed with it; put it back \
@@ -120,9 +146,8 @@ struct Daemon {
     }
 
     private func startWorkers(
-        _ assembly: ProviderAssembly, slots: [Int], dispatcher: Dispatcher, loop: any EventLoop
-    ) throws -> [ProviderHost] {
-        let spawner = try Spawner()
+        _ assembly: ProviderAssembly, slots: [Int], dispatcher: Dispatcher, spawner: Spawner, loop: any EventLoop
+    ) -> [ProviderHost] {
         var hosts: [ProviderHost] = []
         for (provider, slot) in zip(assembly.assembled, slots)
         where provider.settings.provider.isEnabled && provider.settings.provider.mode == .active && settings.isEnabled {

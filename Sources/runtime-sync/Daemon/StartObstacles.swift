@@ -6,13 +6,14 @@ internal import Settings
 internal import Sockets
 
 extension DaemonSettings {
-    /// What would keep the daemon from starting with these settings, although they are right: key file, journal,
-    /// certificate, sockets. Nothing is changed, and a daemon may be running on them.
-    func startObstacles() -> [String] {
+    /// What would keep the daemon from starting with these settings, although they are right: open files, key file,
+    /// journal, certificate, sockets. Nothing is changed, and a daemon may be running on them.
+    func startObstacles(providers: Int) -> [String] {
         var obstacles: [String] = []
         func look(_ body: () throws -> Void) {
             do { try body() } catch { obstacles.append("\(error)") }
         }
+        look { try OpenFiles.check(self, providers: providers) }
         look { if try KeyRing.existing(path: journal.keyFile) == nil { try checkNewKeyFile() } }
         look { if let obstacle = Journal.obstacle(in: journal.folder) { throw obstacle } }
         look { try intake.listener.checkCertificate() }
