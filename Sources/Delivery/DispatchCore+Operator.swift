@@ -190,7 +190,7 @@ extension DispatchCore {
         let event = try journal.event(row.id.sequence)
         let index = index(ofSlot: row.id.slot)
         let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
-        // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
+        // A row without a place in its provider's lanes ended a moment ago.
         if index != nil, look == nil { return nil }
         var reason = index.map { providers[$0].route.obstacle } ?? "its provider is not in the settings"
         if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
