@@ -20,14 +20,14 @@ extension DispatchCore {
         guard let index = index(ofSlot: slot), providers[index].generation == generation else { return }
         providers[index].port = nil
         providers[index].check = nil
-        providers[index].silences = 0
         providers[index].gate.workerLost(now: now)
         let flights = providers[index].inFlight.values
         providers[index].inFlight = [:]
         for flight in flights.sorted(by: { $0.ticket.key < $1.ticket.key }) {
-            settle(
-                flight, Completion(.unknown, detail: "the worker ended: \(reason)"), provider: index, isTargets: false,
-                now: now)
+            // A target that answers nobody looks like this, too; a worker that ended by itself is not its target's trouble.
+            let isSilent = flight.patience == .over
+            let detail = isSilent ? "the plugin did not answer in time" : "the worker ended: \(reason)"
+            settle(flight, Completion(.unknown, detail: detail), provider: index, isTargets: isSilent, now: now)
         }
     }
 
@@ -38,7 +38,6 @@ extension DispatchCore {
             if providers[index].check == id {
                 checkAnswered(completion, provider: index, now: now)
             } else if let flight = providers[index].inFlight.removeValue(forKey: id) {
-                providers[index].silences = 0
                 settle(flight, completion, provider: index, now: now)
             } else {
                 stray(id, provider: index)
@@ -54,7 +53,7 @@ extension DispatchCore {
                 "answer to no request",
                 metadata: ["provider": "\(providers[index].route.name)", "request": "\(id)"])
         case .intolerable:
-            providers[index].port?.restart(reason: "it sent \(StrayAnswers.tolerated + 1) answers to no request")
+            endWorker(of: index, reason: "it sent \(StrayAnswers.tolerated + 1) answers to no request")
         }
     }
 
@@ -68,7 +67,8 @@ extension DispatchCore {
         }
     }
 
-    /// A request that nobody answers is first cancelled, then counted as unknown; a plugin that stays silent is ended.
+    /// A request that nobody answers is cancelled. A plugin that is silent even then loses its worker: what it was asked
+    /// for may still be going on in there, and nothing else is sent until that process has ended.
     func watchDeadlines(now: Timestamp) {
         for index in providers.indices {
             if let check = providers[index].check, now >= providers[index].checkDeadline {
@@ -76,33 +76,36 @@ extension DispatchCore {
                 providers[index].strays.gaveUp(check)
                 providers[index].gate.checkFailed(reason: "the check was not answered", now: now, using: &random)
             }
+            guard let port = providers[index].port else { continue }
             var frames = ByteBuffer()
+            var isSilent = false
             for (id, flight) in providers[index].inFlight where now >= flight.deadline {
-                if !flight.isCancelled {
+                switch flight.patience {
+                case .untilDeadline:
                     frames.writeCancelFrame(id: id)
-                    providers[index].inFlight[id]?.isCancelled = true
+                    providers[index].inFlight[id]?.patience = .untilGraceEnds
                     providers[index].inFlight[id]?.deadline = now + Self.cancelGrace
-                } else {
-                    providers[index].inFlight[id] = nil
-                    providers[index].strays.gaveUp(id)
-                    providers[index].silences += 1
-                    settle(
-                        flight, Completion(.unknown, detail: "the plugin did not answer in time"), provider: index,
-                        now: now)
+                case .untilGraceEnds, .over:
+                    providers[index].inFlight[id]?.patience = .over
+                    isSilent = true
                 }
             }
-            guard let port = providers[index].port else { continue }
-            if frames.readableBytes > 0 { port.send(frames, generation: providers[index].generation) }
-            if providers[index].silences >= Self.toleratedSilences {
-                providers[index].silences = 0
-                port.restart(reason: "it left \(Self.toleratedSilences) requests in a row unanswered")
+            if isSilent {
+                endWorker(of: index, reason: "it did not answer a request that was cancelled")
+            } else if frames.readableBytes > 0 {
+                port.send(frames, generation: providers[index].generation)
             }
         }
     }
 
     /// How long a plugin has to end a request that was cancelled; milliseconds.
     private static let cancelGrace: Int64 = 5_000
-    private static let toleratedSilences = 3
+
+    /// Has a worker ended. What it has under way ends with it, unless it is answered before.
+    private func endWorker(of index: Int, reason: String) {
+        providers[index].port?.restart(reason: reason)
+        providers[index].port = nil
+    }
 
     /// - Parameter isTargets: whether the answer says something of the target.
     private func settle(
@@ -156,7 +159,7 @@ extension DispatchCore {
         flight.account = account
         flight.purpose = .deliver
         flight.deadline = now + route.deadline
-        flight.isCancelled = false
+        flight.patience = .untilDeadline
         let claims = [
             flight.externalID.map { bindings.claim(slot: route.slot, externalID: $0, for: ticket.subject) },
             account.map { bindings.claim(slot: route.slot, account: $0, for: ticket.subject) },

@@ -7,20 +7,19 @@ extension DispatchCore {
     func retry(_ page: QueuePage, report: inout BulkReport, pace: inout RetryPace, now: Timestamp) throws {
         for row in page.waiting {
             try note(&report) {
-                // A row without a place in a lane ended a moment ago, or belongs to nobody any more.
-                guard let index = index(ofSlot: row.id.slot),
-                    let look = providers[index].lanes.look(row.id, subject: row.subject)
-                else { throw CommandError.noSuchDelivery(row.id.rawValue) }
+                // A row without a place in a lane ended a moment ago.
+                let index = try configured(row.id)
+                guard let look = providers[index].lanes.look(row.id, subject: row.subject) else {
+                    throw CommandError.noSuchDelivery(row.id.rawValue)
+                }
                 guard !look.isInFlight else { throw CommandError.inFlight(row.id.rawValue) }
                 let due = pace.next(slot: row.id.slot, now: now)
                 _ = providers[index].lanes.hurry(row.id, subject: row.subject, to: due, now: now)
             }
         }
-        for letter in page.dead {
+        for letter in page.dead where removedLetters[letter.id] == nil {
             try note(&report) {
-                guard let index = index(ofSlot: letter.id.slot), removedLetters[letter.id] == nil else {
-                    throw CommandError.noSuchDelivery(letter.id.rawValue)
-                }
+                let index = try configured(letter.id)
                 var next = pace
                 try retry(letter, provider: index, due: next.next(slot: letter.id.slot, now: now), now: now)
                 pace = next
@@ -30,9 +29,8 @@ extension DispatchCore {
 
     /// Gives up what a page holds.
     func drop(_ page: QueuePage, report: inout BulkReport, now: Timestamp) throws {
-        for id in page.waiting.map(\.id) + page.dead.map(\.id) {
-            try note(&report) { try drop(id.rawValue, now: now) }
-        }
+        for row in page.waiting { try note(&report) { try drop(row, now: now) } }
+        for letter in page.dead where removedLetters[letter.id] == nil { try note(&report) { drop(letter) } }
     }
 
     private func note(_ report: inout BulkReport, _ command: () throws -> Void) throws {
@@ -54,6 +52,8 @@ extension CommandError {
         case .inFlight: "in flight"
         case .needsNewPassword: "needs a new password"
         case .outdated: "outdated"
+        case .unreadable: "not readable"
+        case .notConfigured: "provider not configured"
         default: "\(self)"
         }
     }

@@ -48,13 +48,15 @@ extension DispatchCore {
     private func number(of key: SubjectKey, now: Timestamp) throws -> Int64 {
         do {
             return try subjects.number(of: key, now: now, changes: &changes, changeNumber: changeNumber)
-        } catch DispatchError.damagedSubject(let subject) {
-            logger.critical("subject not readable; it begins anew", metadata: ["subject": "\(subject)"])
+        } catch let error as DispatchError {
+            guard case .damagedSubject(let subject, _) = error else { throw error }
+            logger.critical(
+                "subject not readable; it begins anew", metadata: ["subject": "\(subject)", "error": "\(error)"])
             count("damaged-subjects", slot: CounterKey.daemon)
             subjects.renew(subject, key: key, now: now)
             for index in providers.indices {
                 for key in providers[index].lanes.keys(of: subject) {
-                    buryWaiting(key, subject: subject, provider: index, DispatchError.damagedSubject(subject), now: now)
+                    buryWaiting(key, subject: subject, provider: index, error, now: now)
                 }
             }
             return subject

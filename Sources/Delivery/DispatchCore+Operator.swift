@@ -20,8 +20,17 @@ extension DispatchCore {
             return ProviderReport(
                 name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
                 inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:],
-                nothingExpires: watch.doubt?.words)
+                nothingExpires: watch.doubt?.words, unreadable: unreadable)
         }
+    }
+
+    private var unreadable: [String: Int64] {
+        let found = [
+            "subjects": totals[CounterKey(slot: CounterKey.daemon, name: "damaged-subjects")],
+            "events": totals[CounterKey(slot: CounterKey.daemon, name: "damaged-events")],
+            "dead letters": Int64(unreadableLetters),
+        ]
+        return found.compactMapValues { $0 == 0 ? nil : $0 }
     }
 
     /// - Returns: the provider's number, under which the journal is to remember it.
@@ -33,13 +42,22 @@ extension DispatchCore {
         return providers[index].route.slot
     }
 
-    /// A provider's number; `nil` for all.
+    /// A provider's number, also of one that is not configured any more; `nil` for all.
     func slot(of provider: String?) throws -> Int? {
         guard let provider else { return nil }
-        guard let index = index(named: provider) else {
+        if let index = index(named: provider) { return providers[index].route.slot }
+        guard let slot = try journal.providers().first(where: { $0.value == provider })?.key else {
             throw CommandError.noSuchProvider(provider, known: providers.map(\.route.name))
         }
-        return providers[index].route.slot
+        return slot
+    }
+
+    /// Where the provider of a delivery stands, which can be sent only if the settings name it.
+    func configured(_ key: DeliveryKey) throws -> Int {
+        guard let index = index(ofSlot: key.slot) else {
+            throw CommandError.notConfigured(key.rawValue, provider: try name(of: key.slot))
+        }
+        return index
     }
 
     /// What was read of the queue, with what is known of it here.
@@ -58,9 +76,11 @@ extension DispatchCore {
     /// Tries a waiting delivery now, or a dead letter again, under a new idempotency key.
     func retry(_ id: Int64, now: Timestamp) throws {
         let key = DeliveryKey(rawValue: id)
-        guard let index = index(ofSlot: key.slot) else { throw CommandError.noSuchDelivery(id) }
-        if let letter = try letter(key) { return try retry(letter, provider: index, due: now, now: now) }
+        if let letter = try letter(key) {
+            return try retry(letter, provider: configured(key), due: now, now: now)
+        }
         guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
+        let index = try configured(key)
         if providers[index].lanes.look(key, subject: row.subject)?.isInFlight == true {
             throw CommandError.inFlight(id)
         }
@@ -70,10 +90,13 @@ extension DispatchCore {
     /// Tries a dead letter again, when its time has come.
     func retry(_ letter: DeadLetter, provider index: Int, due: Timestamp, now: Timestamp) throws {
         let key = letter.id
+        guard let kind = letter.kind else {
+            throw CommandError.unreadable(key.rawValue, kind: letter.kindNumber)
+        }
         if key.deliveryClass == .credential, deadSecrets[letter.subject]?[key] == nil {
             throw CommandError.needsNewPassword(key.rawValue)
         }
-        if try readable({ try subjects.state(letter.subject, now: now) })?.isOutdated(key, letter.kind) == true {
+        if try readable({ try subjects.state(letter.subject, now: now) })?.isOutdated(key, kind) == true {
             throw CommandError.outdated(key.rawValue)
         }
         // The delivery takes over the letter's use of the secret.
@@ -83,30 +106,39 @@ extension DispatchCore {
         manualRetries[key] = letter.generation + 1
         changes.deliveries.append(
             .begin(
-                DeliveryRow(
-                    id: key, subject: letter.subject, kind: letter.kind, due: due, state: letter.generation + 1)))
+                DeliveryRow(id: key, subject: letter.subject, kind: kind, due: due, state: letter.generation + 1)))
         hot.retain(key.sequence)
-        let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: letter.kind, due: due, now: now)
+        let ended = providers[index].lanes.enqueue(key, subject: letter.subject, kind: kind, due: due, now: now)
         if let ended { end(ended, as: "superseded") }
     }
 
     /// Gives a waiting delivery or a dead letter up.
     func drop(_ id: Int64, now: Timestamp) throws {
         let key = DeliveryKey(rawValue: id)
-        if let letter = try letter(key) {
-            remove(letter)
-            count("dropped:operator", slot: key.slot)
-            return endDeadSecret(key, of: letter.subject)
-        }
-        guard let index = index(ofSlot: key.slot) else {
-            guard dropOrphan(key) else { throw CommandError.noSuchDelivery(id) }
+        if let letter = try letter(key) { return drop(letter) }
+        guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
+        try drop(row, now: now)
+    }
+
+    func drop(_ letter: DeadLetter) {
+        remove(letter)
+        count("dropped:operator", slot: letter.id.slot)
+        endDeadSecret(letter.id, of: letter.subject)
+    }
+
+    /// - Parameter row: from the journal, so it may have ended a moment ago.
+    func drop(_ row: DeliveryRow, now: Timestamp) throws {
+        guard let index = index(ofSlot: row.id.slot) else {
+            guard dropOrphan(row.id) else { throw CommandError.noSuchDelivery(row.id.rawValue) }
             return
         }
-        guard let row = try journal.delivery(key), providers[index].lanes.look(key, subject: row.subject) != nil else {
-            throw CommandError.noSuchDelivery(id)
+        guard providers[index].lanes.look(row.id, subject: row.subject) != nil else {
+            throw CommandError.noSuchDelivery(row.id.rawValue)
         }
-        guard providers[index].lanes.drop(key, subject: row.subject, now: now) else { throw CommandError.inFlight(id) }
-        end(key, as: "dropped:operator")
+        guard providers[index].lanes.drop(row.id, subject: row.subject, now: now) else {
+            throw CommandError.inFlight(row.id.rawValue)
+        }
+        end(row.id, as: "dropped:operator")
     }
 
     /// A dead letter, unless it was taken out a moment ago.
@@ -117,6 +149,7 @@ extension DispatchCore {
     private func remove(_ letter: DeadLetter) {
         changes.deadLetters.append(.remove(letter.id))
         removedLetters[letter.id] = changeNumber
+        if letter.kind == nil { unreadableLetters -= 1 }
         count("dead", slot: letter.id.slot, -1)
     }
 
@@ -154,31 +187,37 @@ extension DispatchCore {
     }
 
     private func report(_ row: DeliveryRow, now: Timestamp) throws -> DeliveryReport? {
-        guard let event = try journal.event(row.id.sequence) else { return nil }
+        let event = try journal.event(row.id.sequence)
         let index = index(ofSlot: row.id.slot)
         let look = index.flatMap { providers[$0].lanes.look(row.id, subject: row.subject) }
-        // A row without a place in a lane ended a moment ago, or belongs to a provider that is no longer configured.
+        // A row without a place in its provider's lanes ended a moment ago.
         if index != nil, look == nil { return nil }
-        var reason = index.flatMap { providers[$0].route.obstacle }
+        var reason = index.map { providers[$0].route.obstacle } ?? "its provider is not in the settings"
         if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
         let due = look.map(\.due) ?? row.due
         return DeliveryReport(
-            id: row.id.rawValue, provider: try name(of: row.id.slot), kind: row.kind.name, event: event.id,
-            user: try user(row.subject, now: now), received: event.received.description,
+            id: row.id.rawValue, provider: try name(of: row.id.slot), kind: Self.words(row.kind, row.kindNumber),
+            event: event?.id ?? "", user: try user(row.subject, now: now),
+            received: event?.received.description ?? "",
             state: look?.isInFlight == true ? "in flight" : "waiting", attempt: look?.attempt ?? row.attempt,
             due: due > now ? due.description : nil, reason: reason, detail: lastWords[row.id],
-            hasSecret: row.id.deliveryClass == .credential ? event.secret != nil : nil)
+            hasSecret: row.id.deliveryClass == .credential ? event?.secret != nil : nil)
     }
 
     private func report(_ letter: DeadLetter, now: Timestamp) throws -> DeliveryReport {
         let event = try journal.event(letter.id.sequence)
         return DeliveryReport(
-            id: letter.id.rawValue, provider: try name(of: letter.id.slot), kind: letter.kind.name,
-            event: event?.id ?? "", user: try user(letter.subject, now: now),
-            received: event?.received.description ?? "", state: "dead", attempt: letter.attempt, due: nil,
-            reason: letter.reason, detail: try? vault.openDetail(letter.detail, of: letter.id),
+            id: letter.id.rawValue, provider: try name(of: letter.id.slot),
+            kind: Self.words(letter.kind, letter.kindNumber), event: event?.id ?? "",
+            user: try user(letter.subject, now: now), received: event?.received.description ?? "", state: "dead",
+            attempt: letter.attempt, due: nil, reason: letter.reason,
+            detail: try? vault.openDetail(letter.detail, of: letter.id),
             hasSecret: letter.id.deliveryClass == .credential
                 ? deadSecrets[letter.subject]?[letter.id] != nil : nil)
+    }
+
+    private static func words(_ kind: EventKind?, _ number: Int64) -> String {
+        kind?.name ?? "unreadable of kind \(number)"
     }
 
     private func name(of slot: Int) throws -> String {

@@ -29,8 +29,12 @@ final class DispatchCore {
     var deadSecrets: [Int64: [DeliveryKey: Timestamp]] = [:]
     /// Dead letters that are gone, whatever the disk says, and the number of the changes that say so.
     var removedLetters: [DeliveryKey: UInt64] = [:]
-    /// Waiting deliveries of providers that are not configured any more, the oldest first.
-    private(set) var orphans: [DeliveryKey] = []
+    /// Waiting deliveries of providers that are not configured any more.
+    private(set) var orphans: Set<DeliveryKey> = []
+    /// Those of the orphans up to this event have expired.
+    private var orphansExpiredThrough: Int64 = 0
+    /// Dead letters of a kind that there is not.
+    var unreadableLetters = 0
     /// What the journal is to be told.
     var changes = JournalChanges() {
         didSet { hasChanges = true }
@@ -55,6 +59,8 @@ final class DispatchCore {
     private(set) var watch: ClockWatch
     /// What the wall clock showed when the journal was told of it.
     private var clockNoted = Timestamp(milliseconds: 0)
+    /// Which events have reached an age at which something ends, by that age in milliseconds.
+    private var oldEvents: [Int64: OldEvents] = [:]
     /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
     private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
@@ -68,6 +74,7 @@ final class DispatchCore {
         var route: ProviderRoute
         var lanes = LaneTable()
         var gate: ProviderGate
+        /// `nil` without a worker, and from the moment when the worker is to end: nothing is sent to it any more.
         var port: (any ProviderPort)?
         var generation = 0
         var inFlight: [UInt64: Flight] = [:]
@@ -77,8 +84,6 @@ final class DispatchCore {
         var checkDeadline = Timestamp(milliseconds: 0)
         /// By an operator, until the operator says otherwise; or because the daemon ends.
         var isPaused = false
-        /// Requests in a row that the plugin did not answer at all.
-        var silences = 0
         /// Deliveries of events up to here are too old.
         var expiredThrough: Int64 = 0
         /// Judges answers to requests that nobody waits for; of this worker, anew for the next.
@@ -94,10 +99,20 @@ final class DispatchCore {
             case deliver
         }
 
+        /// How long its answer is waited for.
+        enum Patience {
+            case untilDeadline
+            /// It was cancelled, and may still be answered.
+            case untilGraceEnds
+            /// The worker ends for it.
+            case over
+        }
+
         var ticket: LaneTable.Ticket
         var purpose: Purpose
+        /// When the patience ends.
         var deadline: Timestamp
-        var isCancelled = false
+        var patience = Patience.untilDeadline
         var externalID: String?
         /// The account it goes to, once it is known.
         var account: String?
@@ -142,20 +157,19 @@ final class DispatchCore {
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
         var password: DeliveryRow?
-        var damaged: [DeliveryKey] = []
+        var damaged: [DeliveryRow] = []
         try journal.forEachDelivery { stored in
+            guard stored.kind != nil else { return damaged.append(stored) }
             // A creation goes before the password that came with it, though its number is the larger one.
             let isPair =
                 stored.id.deliveryClass == .lifecycle && stored.id.sequence == password?.id.sequence
                 && stored.id.slot == password?.id.slot
             if !isPair, let earlier = password.take() { takeUp(earlier, now: now) }
             if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
-        } damaged: {
-            damaged.append($0)
         }
         if let password { takeUp(password, now: now) }
-        try takeUp(try journal.deadLetters(.all).filter { $0.id.deliveryClass == .credential }, now: now)
-        for key in damaged { endDamaged(key) }
+        try takeUp(try journal.deadLetters(.all), now: now)
+        for row in damaged { endDamaged(row) }
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
             let header: EventHeader?
             do {
@@ -184,30 +198,46 @@ final class DispatchCore {
     }
 
     /// A row of which nobody can tell what it is of ends, for nothing would ever end it.
-    private func endDamaged(_ key: DeliveryKey) {
+    private func endDamaged(_ row: DeliveryRow) {
+        let key = row.id
         logger.critical(
-            "delivery not readable", metadata: ["delivery": "\(key.rawValue)", "event.seq": "\(key.sequence)"])
+            "delivery not readable",
+            metadata: [
+                "delivery": "\(key.rawValue)", "event.seq": "\(key.sequence)", "kind": "\(row.kindNumber)",
+            ])
         // As if it had been taken up: the password goes if nothing else needs it.
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
         end(key, as: "dropped:damaged")
     }
 
     private func takeUp(_ stored: DeliveryRow, now: Timestamp) {
+        guard let kind = stored.kind else { return }
         if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
-        guard let index = index(ofSlot: stored.id.slot) else { return orphans.append(stored.id) }
+        guard let index = index(ofSlot: stored.id.slot) else {
+            orphans.insert(stored.id)
+            return
+        }
         if stored.state > 0 { manualRetries[stored.id] = stored.state }
         // A clock that was ahead when this was put back must not make it wait for years.
         let due = min(stored.due, now + RetryPolicy.longestAskedWait)
         let ended = providers[index].lanes.enqueue(
-            stored.id, subject: stored.subject, kind: stored.kind, attempt: stored.attempt, due: due, now: now)
+            stored.id, subject: stored.subject, kind: kind, attempt: stored.attempt, due: due, now: now)
         if let ended { end(ended, as: "superseded") }
     }
 
     /// A dead letter has its password still if it is young and no newer one was accepted. A password goes only when none
     /// of the event's dead letters has it any more.
     private func takeUp(_ letters: [DeadLetter], now: Timestamp) throws {
+        let unreadable = letters.filter { $0.kind == nil }
+        unreadableLetters = unreadable.count
+        if let first = unreadable.first {
+            let kinds = Set(unreadable.map(\.kindNumber)).sorted().map { "\($0)" }.joined(separator: " ")
+            logger.critical(
+                "dead letters not readable",
+                metadata: ["count": "\(unreadable.count)", "kinds": "\(kinds)", "first": "\(first.id.rawValue)"])
+        }
         var without: Set<Int64> = []
-        for letter in letters {
+        for letter in letters where letter.id.deliveryClass == .credential {
             let sequence = letter.id.sequence
             guard watch.doubt != nil || now - letter.at < Self.deadSecretAge,
                 try journal.event(sequence)?.secret != nil
@@ -364,16 +394,9 @@ final class DispatchCore {
     /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
     /// are put back. What people want tried again is tried, however old it is.
     private func expire(now: Timestamp, wall: Timestamp) throws {
-        var limits: [Int64: Int64] = [:]
-        func limit(_ age: Int64) throws -> Int64 {
-            if let known = limits[age] { return known }
-            let limit = try journal.lastEvent(receivedBefore: wall + -age) ?? 0
-            limits[age] = limit
-            return limit
-        }
         for index in providers.indices {
             let route = providers[index].route
-            let through = try limit(route.giveUpAfter)
+            let through = try events(olderThan: route.giveUpAfter, wall: wall).through
             guard through > providers[index].expiredThrough else { continue }
             providers[index].expiredThrough = through
             let expired = providers[index].lanes.expire(through: through, now: now) { manualRetries[$0] != nil }
@@ -386,20 +409,28 @@ final class DispatchCore {
                     ])
             }
         }
-        guard let oldest = orphans.first else { return }
-        let through = try limit(ProviderRoute.defaultGiveUpAfter)
-        guard oldest.sequence <= through else { return }
-        let split = orphans.firstIndex { $0.sequence > through } ?? orphans.count
-        for key in orphans[..<split] { end(key, as: "expired") }
-        orphans.removeFirst(split)
+        guard !orphans.isEmpty else { return }
+        let through = try events(olderThan: ProviderRoute.defaultGiveUpAfter, wall: wall).through
+        guard through > orphansExpiredThrough else { return }
+        orphansExpiredThrough = through
+        let expired = orphans.filter { $0.sequence <= through }
+        orphans.subtract(expired)
+        for key in expired.sorted() { end(key, as: "expired") }
+    }
+
+    /// The events that have reached an age; milliseconds.
+    private func events(olderThan age: Int64, wall: Timestamp) throws -> OldEvents {
+        var old = oldEvents[age] ?? OldEvents()
+        try journal.advance(&old, receivedBefore: wall + -age, now: wall)
+        oldEvents[age] = old
+        return old
     }
 
     /// Lets a delivery go whose provider is not configured any more.
     ///
     /// - Returns: whether there was such a one.
     func dropOrphan(_ key: DeliveryKey) -> Bool {
-        guard let place = orphans.firstIndex(of: key) else { return false }
-        orphans.remove(at: place)
+        guard orphans.remove(key) != nil else { return false }
         end(key, as: "dropped:operator")
         return true
     }
@@ -417,11 +448,11 @@ final class DispatchCore {
     /// have been made: after a crash, memory is ahead of it.
     private func retire(wall: Timestamp) throws {
         let progress = try journal.progress()
-        let found = try journal.retirableEvents(
-            before: wall + -retention, through: min(progress.foldedThrough, progress.fannedOutThrough),
-            from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
+        let old = try events(olderThan: retention, wall: wall)
+        let last = min(old.through, progress.foldedThrough, progress.fannedOutThrough)
+        let found = try journal.retirableEvents(through: last, from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
         changes.endedEvents += found.ranges
-        retiresFrom = found.next
+        retiresFrom = found.next ?? (old.isComplete ? nil : last + 1)
     }
 
     static let retiredAtOnce = 4_096

@@ -12,6 +12,9 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     public var counters: [String: Int64]
     /// Why nothing ends by its age at present; `nil` if that is not so. The same for all providers.
     public var nothingExpires: String?
+    /// How much of the journal could not be read: `subjects` that began anew and `events` that were left out, since the
+    /// journal began, and `dead letters` that there are. Without those that are zero. The same for all providers.
+    public var unreadable: [String: Int64]
 
     /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
     public var unaccounted: Int64 {
@@ -25,12 +28,13 @@ public struct DeliveryReport: Codable, Hashable, Sendable {
     /// Names it in `queue show`, `retry` and `drop`.
     public var id: Int64
     public var provider: String
+    /// Such as `password.updated`; `unreadable of kind 12` if this version knows none of that number.
     public var kind: String
-    /// The event's id.
+    /// The event's id; empty if the event is not in the journal.
     public var event: String
     /// The subject's user id; empty if it has none, `?` if what is known of it is damaged.
     public var user: String
-    /// When the event was received; RFC 3339.
+    /// When the event was received; RFC 3339. Empty if the event is not in the journal.
     public var received: String
     /// `waiting`, `in flight`, `dead`.
     public var state: String
@@ -84,6 +88,10 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
     case needsNewPassword(Int64)
     /// A newer state was accepted since.
     case outdated(Int64)
+    /// This version knows no such kind.
+    case unreadable(Int64, kind: Int64)
+    /// Its provider is not in the settings any more.
+    case notConfigured(Int64, provider: String)
     /// What the journal holds of it cannot be read; the next event about the user begins anew.
     case damaged(String)
 
@@ -96,6 +104,10 @@ public enum CommandError: Error, Codable, Hashable, Sendable, CustomStringConver
         case .inFlight(let id): "delivery \(id) is in flight; look again when it was answered"
         case .needsNewPassword(let id): "delivery \(id) needs a new password: the one it had is gone"
         case .damaged(let what): "\(what); the next event about the user begins anew"
+        case .unreadable(let id, let kind):
+            "delivery \(id) is of kind \(kind), which this version does not know; it can be dropped"
+        case .notConfigured(let id, let provider):
+            "delivery \(id) is for provider \(provider), which is not in the settings any more; it can be dropped"
         case .outdated(let id): "delivery \(id) is outdated: a newer change of the same user was accepted since"
         }
     }

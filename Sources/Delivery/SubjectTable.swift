@@ -21,16 +21,20 @@ struct SubjectTable {
     private var nextNumber: Int64
 
     /// So many subjects are kept at hand, besides those whose states are not on disk yet.
-    static let capacity = 65_536
+    private let capacity: Int
     /// So many changed states are written at once.
     static let fullFold = 16_384
 
-    init(journal: Journal, vault: Vault) throws {
+    /// - Parameter capacity: a subject takes about 1 KB.
+    init(journal: Journal, vault: Vault, capacity: Int = 65_536) throws {
         self.journal = journal
         self.vault = vault
+        self.capacity = capacity
         nextNumber = try journal.largestSubject() + 1
     }
 
+    /// How many subjects are at hand.
+    var count: Int { entries.count }
     /// Whether there are states to write.
     var hasChanges: Bool { !dirty.isEmpty }
     /// Whether there are too many to wait any longer.
@@ -39,7 +43,7 @@ struct SubjectTable {
     /// The number of a subject; a new one gets a row in `changes`.
     ///
     /// - Parameter changeNumber: of the journal's changes that this is part of.
-    /// - Throws: ``DispatchError/damagedSubject(_:)`` if nobody can read what was known of it.
+    /// - Throws: ``DispatchError/damagedSubject(_:format:)`` if nobody can read what was known of it.
     mutating func number(
         of key: SubjectKey, now: Timestamp, changes: inout JournalChanges, changeNumber: UInt64
     ) throws -> Int64 {
@@ -110,22 +114,19 @@ struct SubjectTable {
     /// - Parameter number: the journal's changes up to it are on disk.
     mutating func tidy(committed number: UInt64, now: Timestamp) {
         for age: Int64 in [60_000, 0] {
-            guard entries.count > Self.capacity else { return }
-            var surplus = entries.count - Self.capacity
-            for (subject, entry) in entries
-            where entry.number <= number && entry.used <= now + -age && !dirty.contains(subject) {
-                guard surplus > 0 || age > 0 else { return }
-                entries[subject] = nil
-                numbers[entry.state.key] = nil
-                surplus -= 1
+            guard entries.count > capacity else { return }
+            // Their numbers first: to take one out while they are gone through would copy them all.
+            let idle = entries.compactMap { subject, entry in
+                entry.number <= number && entry.used <= now + -age && !dirty.contains(subject) ? subject : nil
+            }
+            for subject in idle.prefix(age > 0 ? .max : entries.count - capacity) {
+                if let entry = entries.removeValue(forKey: subject) { numbers[entry.state.key] = nil }
             }
         }
     }
 
     private mutating func load(_ stored: SubjectRow, now: Timestamp) throws -> SubjectState {
-        guard let state = try? vault.openState(stored.state, number: stored.number) else {
-            throw DispatchError.damagedSubject(stored.number)
-        }
+        let state = try vault.openState(stored.state, number: stored.number)
         entries[stored.number] = Entry(state: state, used: now)
         numbers[state.key] = stored.number
         return state
@@ -136,13 +137,16 @@ struct SubjectTable {
 enum DispatchError: Error, CustomStringConvertible {
     /// The journal holds something that is not what was written.
     case damaged(String)
-    /// What was known of a subject is not what was written.
-    case damagedSubject(Int64)
+    /// What was known of a subject is not what was written; or was, by a version that writes another format.
+    case damagedSubject(Int64, format: UInt8? = nil)
 
     var description: String {
         switch self {
         case .damaged(let what): "the journal is damaged: \(what) cannot be read"
-        case .damagedSubject(let number): "the journal is damaged: the state of subject \(number) cannot be read"
+        case .damagedSubject(let number, format: nil):
+            "the journal is damaged: the state of subject \(number) cannot be read"
+        case .damagedSubject(let number, let format?):
+            "the state of subject \(number) has format \(format), and this version reads \(SubjectState.format) only"
         }
     }
 }

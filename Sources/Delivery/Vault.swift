@@ -38,9 +38,14 @@ extension Vault {
         }
     }
 
-    func openState(_ sealed: [UInt8], number: Int64) throws -> SubjectState? {
-        SubjectState(
-            bytes: try sealer.open(sealed, as: .state, in: SealContext(table: "subjects", key: "\(number)".utf8)))
+    func openState(_ sealed: [UInt8], number: Int64) throws(DispatchError) -> SubjectState {
+        let context = SealContext(table: "subjects", key: "\(number)".utf8)
+        guard let bytes = try? sealer.open(sealed, as: .state, in: context) else { throw .damagedSubject(number) }
+        if let format = bytes.first, format != SubjectState.format {
+            throw .damagedSubject(number, format: format)
+        }
+        guard let state = SubjectState(bytes: bytes) else { throw .damagedSubject(number) }
+        return state
     }
 
     func seal(_ account: BoundAccount, slot: Int, subject: Int64, at moment: Timestamp) -> [UInt8] {

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Synchronization
 
 /// A part of the journal's file that is not as it was written.
@@ -8,10 +9,10 @@ public struct Damage: Hashable, Sendable {
     public let finding: String
 }
 
-/// The check for damage that is under way, so that it can be broken off.
+/// The checks for damage that are under way, so that they can be broken off.
 final class Inspection: Sendable {
     private struct State {
-        var connection: ReadConnection?
+        var connections: [ObjectIdentifier: ReadConnection] = [:]
         var isClosed = false
     }
 
@@ -21,20 +22,31 @@ final class Inspection: Sendable {
     func begin(_ connection: ReadConnection) -> Bool {
         state.withLock { state in
             guard !state.isClosed else { return false }
-            state.connection = connection
+            state.connections[ObjectIdentifier(connection)] = connection
             return true
         }
     }
 
-    func end() {
-        state.withLock { $0.connection = nil }
+    /// Closes the connection, which must not be interrupted any more then.
+    func end(_ connection: ReadConnection) {
+        state.withLock { state in
+            try? connection.close()
+            state.connections[ObjectIdentifier(connection)] = nil
+        }
     }
 
-    /// Breaks the check off; another one does not begin.
+    /// Breaks the checks off and waits until they have ended; another one does not begin.
     func close() {
+        // An interruption is for the statement that runs: one that begins a moment later needs its own.
+        while interruptAll() > 0 { usleep(1_000) }
+    }
+
+    /// - Returns: how many have not ended.
+    private func interruptAll() -> Int {
         state.withLock { state in
             state.isClosed = true
-            state.connection?.interrupt()
+            for connection in state.connections.values { connection.interrupt() }
+            return state.connections.count
         }
     }
 }

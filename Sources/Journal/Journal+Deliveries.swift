@@ -23,17 +23,9 @@ public struct DeadLetterFilter: Hashable, Sendable {
 
 extension Journal {
     /// Lends every delivery that has not ended to `body`, in the order of events. `body` must not read the journal.
-    ///
-    /// - Parameter damaged: gets the deliveries of which nobody can tell what they are of: their kind is none there is.
-    public func forEachDelivery(
-        _ body: (DeliveryRow) throws -> Void, damaged: (DeliveryKey) -> Void = { _ in }
-    ) throws(JournalError) {
+    public func forEachDelivery(_ body: (DeliveryRow) throws -> Void) throws(JournalError) {
         try scans.query("SELECT did, sid, kind, due, attempt, state FROM deliveries ORDER BY did") { row in
-            if let delivery = Self.delivery(row) {
-                try body(delivery)
-            } else {
-                damaged(DeliveryKey(rawValue: row.integer(0)))
-            }
+            try body(Self.delivery(row))
             return true
         }
     }
@@ -82,7 +74,7 @@ extension Journal {
             conditions.append("\(expression) = ?\(arguments.count)")
         }
         demand("did >> 2 & 1023", slot.map { .integer(Int64($0)) })
-        demand("kind", kind.map { .integer(Int64($0.rawValue)) })
+        demand("kind", kind.map { .integer($0.number) })
         demand("sid", subject.map { .integer($0) })
         demand("reason", reason.map { .text($0) })
         return (conditions.joined(separator: " AND "), arguments)
@@ -96,10 +88,9 @@ extension Journal {
         ).first
     }
 
-    private static func delivery(_ row: SQLiteStatement) -> DeliveryRow? {
-        guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
-        return DeliveryRow(
-            id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
+    private static func delivery(_ row: SQLiteStatement) -> DeliveryRow {
+        DeliveryRow(
+            id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kindNumber: row.integer(2),
             due: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), state: Int(row.integer(5)))
     }
 
@@ -140,10 +131,9 @@ extension Journal {
         ).first
     }
 
-    private static func deadLetter(_ row: SQLiteStatement) -> DeadLetter? {
-        guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
-        return DeadLetter(
-            id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kind: kind,
+    private static func deadLetter(_ row: SQLiteStatement) -> DeadLetter {
+        DeadLetter(
+            id: DeliveryKey(rawValue: row.integer(0)), subject: row.integer(1), kindNumber: row.integer(2),
             at: Timestamp(milliseconds: row.integer(3)), attempt: Int(row.integer(4)), reason: row.text(5),
             detail: row.bytes(6), generation: Int(row.integer(7)))
     }

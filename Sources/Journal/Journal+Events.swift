@@ -5,7 +5,8 @@ public struct StoredEvent: Sendable {
     public var sequence: Int64
     public var id: String
     public var mac: Hash128
-    public var kind: EventKind
+    /// As its row says; `nil` if no kind that this version knows has the number. What counts stands in the body.
+    public var kind: EventKind?
     public var received: Timestamp
     public var source: String
     public var flags: EventRecord.Flags
@@ -40,6 +41,19 @@ public struct RetirableEvents: Hashable, Sendable {
     public var count: Int { ranges.reduce(0) { $0 + $1.count } }
 }
 
+/// A search for the events that have reached some age, which goes on as time does: what it has passed is not read again.
+///
+/// Numbers are given in the order of receipt, while stamps come from a clock that may be set back. An event is old once its
+/// stamp is, and the stamps of all before it: so nothing young ends with what is old.
+public struct OldEvents: Hashable, Sendable {
+    /// The last event that is old; all before it are. 0 if none is.
+    public fileprivate(set) var through: Int64 = 0
+    /// Whether it went on as far as it could.
+    public fileprivate(set) var isComplete = true
+
+    public init() {}
+}
+
 extension Journal {
     private static let columns = """
         SELECT events.seq, id, mac, kind, received, source, flags, body, sealed
@@ -68,33 +82,28 @@ extension Journal {
         after sequence: Int64, _ body: (StoredEvent) throws -> Void
     ) throws(JournalError) {
         try scans.query("\(Self.columns) WHERE events.seq > ?1 ORDER BY events.seq", [.integer(sequence)]) { row in
-            if let event = Self.event(row) { try body(event) }
+            try body(Self.event(row))
             return true
         }
     }
 
-    /// Events that nobody needs any more: received before a moment, up to a number, without a delivery or a dead letter.
-    /// A search that begins at a number and passes those that are needed; so many of them may lie between that it ends
-    /// before it has found what was asked for, and goes on at ``RetirableEvents/next``.
+    /// Events that nobody needs any more: up to a number, without a delivery or a dead letter. A search that begins at a
+    /// number and passes those that are needed; so many of them may lie between that it ends before it has found what was
+    /// asked for, and goes on at ``RetirableEvents/next``.
     ///
     /// Every step is three looks at the left edge of an index, however long the runs are; at most a thousand steps.
     public func retirableEvents(
-        before moment: Timestamp, through last: Int64, from first: Int64 = 0, atMost: Int
+        through last: Int64, from first: Int64 = 0, atMost: Int
     ) throws(JournalError) -> RetirableEvents {
         var found = RetirableEvents(next: first)
-        guard let old = try lastEvent(receivedBefore: moment) else { return RetirableEvents() }
-        let end = min(last, old)
         for _ in 0..<min(atMost, 1_000) {
-            guard let event = try firstNumber(Self.nextEvent, found.next), event <= end else {
+            guard let event = try firstNumber(Self.nextEvent, found.next ?? 0), event <= last else {
                 found.next = nil
                 return found
             }
-            let needed = min(
-                try firstNumber(Self.nextDelivery, event << 12) ?? .max,
-                try firstNumber(Self.nextDeadLetter, event << 12) ?? .max
-            )
+            let needed = try firstNumber(Self.nextNeed, event << 12) ?? .max
             let isNeeded = needed >> 12 == event
-            let run = min(end, (needed >> 12) - 1, event + Int64(atMost - found.count) - 1)
+            let run = min(last, (needed >> 12) - 1, event + Int64(atMost - found.count) - 1)
             if !isNeeded { found.ranges.append(event...run) }
             found.next = (isNeeded ? event : run) + 1
             guard found.count < atMost else { return found }
@@ -103,14 +112,18 @@ extension Journal {
     }
 
     private static let nextEvent = "SELECT seq FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1"
-    private static let nextDelivery = "SELECT did FROM deliveries WHERE did >= ?1 ORDER BY did LIMIT 1"
-    private static let nextDeadLetter = "SELECT did FROM dead_letters WHERE did >= ?1 ORDER BY did LIMIT 1"
+    /// One statement sees one commit: a dead letter that becomes a delivery again is in one of the two.
+    private static let nextNeed = """
+        SELECT did FROM (SELECT did FROM deliveries WHERE did >= ?1 ORDER BY did LIMIT 1)
+        UNION ALL SELECT did FROM (SELECT did FROM dead_letters WHERE did >= ?1 ORDER BY did LIMIT 1)
+        ORDER BY did LIMIT 1
+        """
 
     /// For a test of their plans.
-    package static let retiring = [nextEvent, nextDelivery, nextDeadLetter]
+    package static let retiring = [nextEvent, nextNeed]
 
-    private func firstNumber(_ query: String, _ from: Int64?) throws(JournalError) -> Int64? {
-        try lookups.rows(query, [.integer(from ?? 0)]) { $0.integer(0) }.first
+    private func firstNumber(_ query: String, _ from: Int64) throws(JournalError) -> Int64? {
+        try lookups.rows(query, [.integer(from)]) { $0.integer(0) }.first
     }
 
     /// Lends every event's id and hash to `body`, oldest first. `body` must not read the journal.
@@ -156,37 +169,30 @@ extension Journal {
         ) { $0.isNull(0) ? nil : Timestamp(milliseconds: $0.integer(0)) }.first
     }
 
-    /// The last event that was received before a moment; `nil` if there is none. Reads a few rows, however many there
-    /// are: events are nearly in the order of their receipt, and where a clock was set back the answer is as good as that.
-    public func lastEvent(receivedBefore moment: Timestamp) throws(JournalError) -> Int64? {
-        guard let bounds = try sequenceBounds() else { return nil }
-        var found: Int64?
-        var low = bounds.lowerBound
-        var high = bounds.upperBound
-        while low <= high {
-            let middle = low + (high - low) / 2
-            var row: (sequence: Int64, received: Int64)?
-            try lookups.query(
-                "SELECT seq, received FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1", [.integer(middle)]
-            ) {
-                row = ($0.integer(0), $0.integer(1))
-                return false
-            }
-            if let row, row.sequence <= high, row.received < moment.milliseconds {
-                found = row.sequence
-                low = row.sequence + 1
-            } else {
-                high = middle - 1
-            }
+    /// Takes a search for old events on from where it stands, to the first one that is not old. Reads at most `limit` rows.
+    ///
+    /// - Parameters:
+    ///   - moment: what was received before it is old.
+    ///   - now: by the same clock. What was stamped later than that has a wrong stamp, and is as old as what follows it.
+    public func advance(
+        _ search: inout OldEvents, receivedBefore moment: Timestamp, now: Timestamp, limit: Int = 65_536
+    ) throws(JournalError) {
+        var reached = search.through
+        var rows = 0
+        try lookups.query("SELECT seq, received FROM events WHERE seq > ?1 ORDER BY seq", [.integer(reached)]) {
+            let (sequence, received) = ($0.integer(0), Timestamp(milliseconds: $0.integer(1)))
+            guard received < moment || received > now else { return false }
+            rows += 1
+            if received < moment { reached = sequence }
+            return rows < limit
         }
-        return found
+        search.isComplete = rows < limit || reached == search.through
+        search.through = reached
     }
 
-    private static func event(_ row: SQLiteStatement) -> StoredEvent? {
-        // A kind that this version does not know was written by a newer one, and its file would not have been opened.
-        guard let kind = EventKind(rawValue: UInt8(truncatingIfNeeded: row.integer(3))) else { return nil }
-        return StoredEvent(
-            sequence: row.integer(0), id: row.text(1), mac: row.hash(2), kind: kind,
+    private static func event(_ row: SQLiteStatement) -> StoredEvent {
+        StoredEvent(
+            sequence: row.integer(0), id: row.text(1), mac: row.hash(2), kind: EventKind(number: row.integer(3)),
             received: Timestamp(milliseconds: row.integer(4)), source: row.text(5),
             flags: EventRecord.Flags(rawValue: UInt8(truncatingIfNeeded: row.integer(6))), body: row.bytes(7),
             secret: row.isNull(8) ? nil : row.bytes(8))

@@ -61,7 +61,7 @@ extension Journal {
 
     /// Reads the whole file and compares its parts (PRAGMA quick_check): seconds for a large one, minutes for a slow disk.
     /// It has a connection of its own, so nobody waits for it; the write-ahead log is not emptied while a table is read.
-    /// ``close()`` ends it.
+    /// ``close()`` ends it, and waits for that.
     ///
     /// - Returns: what is wrong, table by table, in SQLite's words, which hold no values; empty if nothing is.
     /// - Throws: ``JournalError/closed`` if the journal was closed meanwhile.
@@ -72,9 +72,9 @@ extension Journal {
         } catch {
             throw JournalError(error, path: path)
         }
-        defer { try? connection.close() }
-        guard inspection.begin(connection) else { throw .closed }
-        defer { inspection.end() }
+        let hasBegun = inspection.begin(connection)
+        defer { inspection.end(connection) }
+        guard hasBegun else { throw .closed }
         var damage: [Damage] = []
         let tables = try connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") { $0.text(0) }
         for table in tables {

@@ -50,7 +50,8 @@ public struct DeliveryRow: Hashable, Sendable {
     public var id: DeliveryKey
     /// The subject's number; 0 if the event has none.
     public var subject: Int64
-    public var kind: EventKind
+    /// The number of its kind.
+    public var kindNumber: Int64
     /// Not before this moment.
     public var due: Timestamp
     /// Attempts made.
@@ -58,13 +59,21 @@ public struct DeliveryRow: Hashable, Sendable {
     /// The dispatcher's; 0 at first.
     public var state: Int
 
+    /// `nil` if no kind that this version knows has the number.
+    public var kind: EventKind? { EventKind(number: kindNumber) }
+
     public init(
         id: DeliveryKey, subject: Int64, kind: EventKind, due: Timestamp = Timestamp(milliseconds: 0), attempt: Int = 0,
         state: Int = 0
     ) {
+        self.init(
+            id: id, subject: subject, kindNumber: kind.number, due: due, attempt: attempt, state: state)
+    }
+
+    init(id: DeliveryKey, subject: Int64, kindNumber: Int64, due: Timestamp, attempt: Int, state: Int) {
         self.id = id
         self.subject = subject
-        self.kind = kind
+        self.kindNumber = kindNumber
         self.due = due
         self.attempt = attempt
         self.state = state
@@ -129,7 +138,8 @@ public enum BindingChange: Hashable, Sendable {
 public struct DeadLetter: Hashable, Sendable {
     public var id: DeliveryKey
     public var subject: Int64
-    public var kind: EventKind
+    /// The number of its kind.
+    public var kindNumber: Int64
     public var at: Timestamp
     /// Attempts made.
     public var attempt: Int
@@ -140,13 +150,25 @@ public struct DeadLetter: Hashable, Sendable {
     /// Which idempotency key it had: 0 at first, one more for each manual retry.
     public var generation: Int
 
+    /// `nil` if no kind that this version knows has the number.
+    public var kind: EventKind? { EventKind(number: kindNumber) }
+
     public init(
         id: DeliveryKey, subject: Int64, kind: EventKind, at: Timestamp, attempt: Int, reason: String,
         detail: [UInt8], generation: Int = 0
     ) {
+        self.init(
+            id: id, subject: subject, kindNumber: kind.number, at: at, attempt: attempt, reason: reason,
+            detail: detail, generation: generation)
+    }
+
+    init(
+        id: DeliveryKey, subject: Int64, kindNumber: Int64, at: Timestamp, attempt: Int, reason: String,
+        detail: [UInt8], generation: Int
+    ) {
         self.id = id
         self.subject = subject
-        self.kind = kind
+        self.kindNumber = kindNumber
         self.at = at
         self.attempt = attempt
         self.reason = reason

@@ -60,7 +60,7 @@ struct Statements {
         insertEvent.bind(sequence, at: 1)
         insertEvent.bind(event.id, at: 2)
         insertEvent.bind(event.mac, at: 3)
-        insertEvent.bind(Int64(event.kind.rawValue), at: 4)
+        insertEvent.bind(event.kind.number, at: 4)
         insertEvent.bind(event.received.milliseconds, at: 5)
         insertEvent.bind(event.source, at: 6)
         insertEvent.bind(Int64(event.flags.rawValue), at: 7)
@@ -138,7 +138,7 @@ struct Statements {
         case .write(let row, _):
             writeDelivery.bind(id.rawValue, at: 1)
             writeDelivery.bind(row.subject, at: 2)
-            writeDelivery.bind(Int64(row.kind.rawValue), at: 3)
+            writeDelivery.bind(row.kindNumber, at: 3)
             writeDelivery.bind(row.due.milliseconds, at: 4)
             writeDelivery.bind(Int64(row.attempt), at: 5)
             writeDelivery.bind(Int64(row.state), at: 6)
@@ -185,7 +185,7 @@ struct Statements {
         case .put(let letter):
             putDeadLetter.bind(letter.id.rawValue, at: 1)
             putDeadLetter.bind(letter.subject, at: 2)
-            putDeadLetter.bind(Int64(letter.kind.rawValue), at: 3)
+            putDeadLetter.bind(letter.kindNumber, at: 3)
             putDeadLetter.bind(letter.at.milliseconds, at: 4)
             putDeadLetter.bind(Int64(letter.attempt), at: 5)
             putDeadLetter.bind(letter.reason, at: 6)

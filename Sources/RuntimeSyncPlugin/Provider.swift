@@ -16,7 +16,8 @@ public protocol Provider: AnyObject, Sendable {
     /// Write `delivery` to the target; complete it later or at once. `delivery` is valid during the call only.
     func deliver(_ delivery: borrowing Delivery)
 
-    /// The host no longer waits for this request. Complete it all the same.
+    /// The time for this request is over. Complete it all the same: if you do not within 5 seconds, the host ends this
+    /// process, for a newer change of the same user must not be sent while this one may still be under way.
     func cancel(_ id: UInt64)
 
     /// Could deliveries succeed? Connects and authenticates; changes nothing.

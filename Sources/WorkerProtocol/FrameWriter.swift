@@ -59,7 +59,7 @@ extension ByteBuffer {
         writeField(fields.secret)
     }
 
-    /// The daemon no longer waits for this request.
+    /// The time for this request is over.
     public mutating func writeCancelFrame(id: UInt64) {
         writeEmptyFrame(RTW_CANCEL, id: id)
     }

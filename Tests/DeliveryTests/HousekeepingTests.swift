@@ -299,7 +299,7 @@ struct HousekeepingTests {
         try rig.post(TestEvent(id: "e3", kind: .logout, user: "u3", sequence: 3))
         try rig.flush()
         var rows = try rig.journal.deliveries(limit: 3)
-        (rows[0].subject, rows[1].kind, rows[2].subject) = (3, .userDeleted, 0)
+        (rows[0].subject, rows[1].kindNumber, rows[2].subject) = (3, EventKind.userDeleted.number, 0)
         var changes = JournalChanges()
         changes.deliveries = rows.map { .begin($0) }
         try rig.journal.submit(changes)
@@ -328,6 +328,83 @@ struct HousekeepingTests {
         #expect(try rig.journal.deliveries(limit: 1).isEmpty)
     }
 
+    @Test func `a subject whose state has another format is named with it, and begins anew`() throws {
+        let rig = try Rig()
+        try rig.loseWorker()
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.advance(2_000)
+        try rig.flush()
+        var row = try #require(try rig.journal.subject(1))
+        let state = [SubjectState.format - 1, 0, 0, 0]
+        row.state = state.withUnsafeBytes {
+            rig.vault.sealer.seal($0, as: .state, in: SealContext(table: "subjects", key: "1".utf8), at: rig.now)
+        }
+        var changes = JournalChanges()
+        changes.subjects = [row]
+        try rig.journal.submit(changes)
+        try rig.flush()
+        try rig.restart()
+        let error = #expect(throws: CommandError.self) {
+            try rig.core.explain(instance: "prod", realm: "corp", user: "u1", now: rig.now)
+        }
+        let words = "the state of subject 1 has format \(SubjectState.format - 1)"
+        #expect(error?.description.hasPrefix(words) == true, "\(String(describing: error))")
+        try rig.flush()
+        let letter = try #require(try rig.journal.deadLetters().first)
+        #expect(try rig.vault.openDetail(letter.detail, of: letter.id).hasPrefix(words))
+        try rig.post(TestEvent(id: "e2", password: "q", sequence: 2))
+        #expect(try rig.answer(.delivered).secret == "q")
+        #expect(try rig.report().unreadable == ["subjects": 1])
+    }
+
+    @Test func `what is of a kind that there is not is listed, counted, passed by pages, and can be dropped`() throws {
+        let rig = try Rig([.test(kinds: [.profileUpdated])])
+        for number in 1...3 {
+            try rig.post(
+                TestEvent(id: "e\(number)", kind: .profileUpdated, user: "u\(number)", externalID: "E-\(number)"))
+            try rig.answer(.refused, detail: "no")
+        }
+        try rig.post(TestEvent(id: "e4", kind: .profileUpdated, user: "u4", externalID: "E-4"))
+        try rig.answer(.retry)
+        try rig.flush()
+        let database = try DatabaseQueue(path: "\(rig.folder.path)/journal/journal.sqlite")
+        // A kind is a number of a byte; this one would be a profile's if it were cut to that.
+        try database.write { try $0.execute(sql: "UPDATE dead_letters SET kind = 258 WHERE did >> 12 = 2") }
+        try rig.restart()
+        try database.write { try $0.execute(sql: "UPDATE deliveries SET kind = 200") }
+        try database.close()
+        #expect(try rig.report().unreadable == ["dead letters": 1])
+        var filter = DeadLetterFilter()
+        filter.limit = 2
+        let page = try rig.journal.deadLetters(filter)
+        filter.after = page.last?.id
+        #expect(page.count == 2)
+        #expect(try rig.journal.deadLetters(filter).count == 1)
+        let reports = try rig.core.describe(rig.page(), now: rig.now)
+        let unknown = "unreadable of kind"
+        #expect(
+            reports.map(\.kind) == ["\(unknown) 200", "profile.updated", "\(unknown) 258", "profile.updated"])
+        let letter = page[1].id.rawValue
+        #expect(try rig.core.show(letter, now: rig.now).kind == "\(unknown) 258")
+        #expect(throws: CommandError.unreadable(letter, kind: 258)) { try rig.core.retry(letter, now: rig.now) }
+        try rig.core.drop(letter, now: rig.now)
+        #expect(try rig.report().unreadable.isEmpty)
+        #expect(try rig.ended() == ["dead": 2, "dropped:operator": 1])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
+    @Test func `an event whose row names another kind is what its sealed body says`() throws {
+        let rig = try Rig()
+        rig.holdsChanges = true
+        try rig.post(TestEvent(id: "e1", password: "p"))
+        let database = try DatabaseQueue(path: "\(rig.folder.path)/journal/journal.sqlite")
+        try database.write { try $0.execute(sql: "UPDATE events SET kind = 200") }
+        try database.close()
+        try rig.restart(killed: true)
+        #expect(try rig.answer(.delivered).secret == "p")
+        #expect(try rig.report().counters == ["made": 1, "delivered": 1])
+    }
+
     @Test func `an event that cannot be read at the start is counted, and its password goes`() throws {
         let rig = try Rig()
         rig.holdsChanges = true
@@ -340,6 +417,7 @@ struct HousekeepingTests {
         #expect(try rig.storedSecrets() == [2])
         #expect(try rig.answer(.delivered).secret == "q")
         #expect(rig.core.totals[CounterKey(slot: CounterKey.daemon, name: "damaged-events")] == 1)
+        #expect(try rig.report().unreadable == ["events": 1])
     }
 
     @Test func `a secret that cannot be opened is a dead letter and holds nobody back`() throws {

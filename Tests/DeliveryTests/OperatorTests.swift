@@ -172,6 +172,36 @@ struct OperatorTests {
         #expect(throws: CommandError.inFlight(reports[0].id)) { try rig.core.drop(reports[0].id, now: rig.now) }
     }
 
+    @Test func `what a removed provider left is dropped with one look each, and nothing of it is read again`() throws {
+        let rig = try Rig([.test(0), .test(1)])
+        try rig.loseWorker(1)
+        for number in 1...3 {
+            try rig.post(
+                TestEvent(id: "e\(number)", user: "u\(number)", password: "p", externalID: "E-\(number)"))
+            try rig.answer(.delivered, slot: 0)
+        }
+        try rig.restart(routes: [.test(0)])
+        // A million of them are a million looks in a set; in a list each would be a search.
+        let orphans: Set<DeliveryKey> = rig.core.orphans
+        #expect(orphans.count == 3)
+        #expect(try rig.core.slot(of: "provider-1") == 1)
+        let page = try rig.page()
+        let reports = try rig.core.describe(page, now: rig.now)
+        #expect(Set(reports.map(\.provider)) == ["provider-1"])
+        #expect(Set(reports.map(\.reason)) == ["its provider is not in the settings"])
+        let id = try #require(page.waiting.first).id.rawValue
+        #expect(throws: CommandError.notConfigured(id, provider: "provider-1")) {
+            try rig.core.retry(id, now: rig.now)
+        }
+        try rig.flush()
+        // From here on a read would fail.
+        try rig.journal.close()
+        var report = BulkReport()
+        try rig.core.drop(page, report: &report, now: rig.now)
+        #expect(report.done == 3 && report.refused.isEmpty)
+        #expect(rig.core.orphans.isEmpty && rig.core.secretUses.isEmpty)
+    }
+
     @Test func `many are tried again at a bounded rate, and what cannot be is counted by its reason`() throws {
         let rig = try Rig([.test(window: 1_000)])
         for number in 1...250 {

@@ -66,6 +66,16 @@ private final class Schedule {
     private struct Lane: Hashable {
         var user: String
         var deliveryClass: DeliveryClass
+
+        init(user: String, deliveryClass: DeliveryClass) {
+            self.user = user
+            self.deliveryClass = deliveryClass
+        }
+
+        init(_ request: SeenRequest) {
+            user = request.externalID.map { String($0.dropFirst(2)) } ?? ""
+            deliveryClass = request.deliveryClass
+        }
     }
 
     private struct Target: Hashable {
@@ -97,14 +107,35 @@ private final class Schedule {
         case 35..<75: try answerOne()
         case 75..<82: try rig.advance(Int64.random(in: 0...90_000, using: &random))
         case 82..<86: try rig.flush()
-        case 86..<90: try rig.loseWorker(Self.slots.randomElement(using: &random) ?? 0)
+        case 86..<90: try loseWorker(Self.slots.randomElement(using: &random) ?? 0)
         case 90..<96:
+            try loseEndedWorkers()
             rig.connect()
             try rig.turn()
         default:
             try rig.restart(killed: Bool.random(using: &random))
             seen = []
         }
+    }
+
+    /// Until its end a worker may carry out what it was asked for, whatever became of that here.
+    private func loseWorker(_ slot: Int) throws {
+        for request in rig.requests(slot) where Bool.random(using: &random) { write(request, slot) }
+        try rig.loseWorker(slot)
+    }
+
+    /// The workers that were to end do so.
+    private func loseEndedWorkers() throws {
+        for slot in Self.slots where rig.ports[slot]?.restarts ?? 0 > 0 { try loseWorker(slot) }
+    }
+
+    private func write(_ request: SeenRequest, _ slot: Int) {
+        guard request.deliveryClass.isState, !request.isLookUp else { return }
+        written[Target(slot: slot, lane: Lane(request))] = Self.event(request)
+    }
+
+    private static func event(_ request: SeenRequest) -> String {
+        String(request.idempotencyKey.prefix { $0 != ":" })
     }
 
     private func post() throws {
@@ -141,21 +172,16 @@ private final class Schedule {
         let waiting = Self.slots.flatMap { slot in rig.requests(slot).map { (slot, $0) } }
         guard let (slot, request) = waiting.randomElement(using: &random) else { return try answerChecks(mayFail) }
         let delivery = request.idempotencyKey
-        let event = String(delivery.prefix { $0 != ":" })
-        let user = request.externalID.map { String($0.dropFirst(2)) } ?? ""
-        let lane = Lane(user: user, deliveryClass: request.deliveryClass)
+        let lane = Lane(request)
         var outcome = Outcome.delivered
         if mayFail, Bool.random(using: &random) {
             let outcomes: [Outcome] = [.retry, .retry, .unknown, .unknown, .absent, .misconfigured, .refused]
             outcome = outcomes.randomElement(using: &random) ?? .retry
         }
-        if !request.isLookUp {
-            let isWritten = outcome == .delivered || outcome == .unknown && Bool.random(using: &random)
-            if isWritten, lane.deliveryClass.isState { written[Target(slot: slot, lane: lane)] = event }
-        }
+        if outcome == .delivered || outcome == .unknown && Bool.random(using: &random) { write(request, slot) }
         if outcome == .refused || outcome == .absent && lane.deliveryClass == .notification { buried.insert(delivery) }
         try rig.answer(
-            request, Completion(outcome, detail: "said so", account: slot == 0 ? "uuid-\(user)" : nil), slot: slot)
+            request, Completion(outcome, detail: "said so", account: slot == 0 ? "uuid-\(lane.user)" : nil), slot: slot)
     }
 
     private func answerChecks(_ mayFail: Bool) throws {
@@ -181,18 +207,13 @@ private final class Schedule {
     /// The rules that hold at every moment.
     private func check() {
         for slot in Self.slots {
-            // What was cancelled and not answered even so is over; a plugin that goes on with it breaks its contract.
-            let open = rig.core.index(ofSlot: slot).map { rig.core.providers[$0].inFlight } ?? [:]
-            for request in rig.requests(slot) where open[request.id] == nil { rig.ports[slot]?.take(request.id) }
             guard let report = try? rig.report(slot) else { continue }
             expect(report.unaccounted == 0, "\(report.unaccounted) unaccounted: \(report)")
             expect(report.counters["made"] ?? 0 == made, "made \(report.counters["made"] ?? 0), posted \(made)")
             var lanes: [Lane: Int] = [:]
             for request in rig.requests(slot) {
-                let event = String(request.idempotencyKey.prefix { $0 != ":" })
-                let lane = Lane(
-                    user: request.externalID.map { String($0.dropFirst(2)) } ?? "", deliveryClass: request.deliveryClass
-                )
+                let event = Self.event(request)
+                let lane = Lane(request)
                 if lane.deliveryClass != .notification { lanes[lane, default: 0] += 1 }
                 guard seen.insert("\(slot) \(request.id)").inserted else { continue }
                 if lane.deliveryClass.isState {
@@ -219,6 +240,7 @@ private final class Schedule {
     /// From now on nothing fails: everything must end.
     private func drain() throws {
         for _ in 0..<2_000 {
+            try loseEndedWorkers()
             rig.connect()
             try rig.turn()
             check()

@@ -2,12 +2,58 @@ import Delivery
 import EventModel
 import Glibc
 import Installations
+import Journal
 import TargetServers
 import Testing
 import Workbench
 
 extension `End to end` {
     @Suite struct `The commands` {
+        @Test func `the providers' list tells of a full journal, and of what cannot be read in it`() async throws {
+            let workforce = try HTTPReceiver(.answer(422))
+            let installation = try Installation()
+            try installation.add(workforce)
+            try await installation.start()
+            try installation.post(Event(password: "one secret"))
+            let dead = try await installation.deadLetter()
+            try await installation.stop()
+            // As a newer version would have left it.
+            let journal = try Journal(folder: "\(installation.folder.path)/journal")
+            journal.start(observer: Nobody()) { Issue.record("\($0)") }
+            var letter = try #require(try journal.deadLetters().first)
+            letter.kindNumber = 258
+            var changes = JournalChanges()
+            changes.deadLetters = [.put(letter)]
+            try journal.submit(changes)
+            try journal.close()
+
+            try await installation.start(environment: ["RUNTIME_SYNC_JOURNAL_MAX_EVENTS=1000"])
+            let well = try await installation.run("providers", "list")
+            #expect(well.errors.isEmpty)
+            #expect(well.output.contains("not readable in the journal: 1 dead letters"), "\(well)")
+            let list = try await installation.run("queue", "list")
+            #expect(list.output.contains("unreadable of kind 258"), "\(list)")
+
+            var logout = Event(.logout)
+            logout.attributes["userType"] = ["guest"]
+            let lines = (0..<1_000).map { number in
+                logout.id = "logout-\(number)"
+                return logout.bytes
+            }
+            _ = try installation.post(
+                installation.kc.request(Array(lines.joined(separator: [10])), type: "application/x-ndjson"))
+            try await eventually("the journal is full") { try installation.post(Event(.logout)).status == 503 }
+            let full = try await installation.run("providers", "list")
+            #expect(full.output.contains("no events are taken in since "), "\(full)")
+            let json = try await installation.run("providers", "list", "--json")
+            for words in [#""unreadable":{"dead letters":1}"#, #""want":{"reason":"#] {
+                #expect(json.output.contains(words), "\(words): \(json)")
+            }
+            let dropped = try await installation.run("queue", "drop", "\(dead.id)")
+            #expect(dropped.code == 0, "\(dropped)")
+            #expect(try installation.provider("workforce").report.unreadable.isEmpty)
+        }
+
         @Test func `the queue is listed, shown, retried and dropped`() async throws {
             let workforce = try HTTPReceiver(.answer(422, body: "too weak"))
             let installation = try Installation()
@@ -244,4 +290,9 @@ extension `End to end` {
             #expect(try await installation.run("send", "--source", "nobody", file).code == 1)
         }
     }
+}
+
+/// Hears of commits that nobody waits for.
+private final class Nobody: CommitObserver {
+    func committed(_ events: [CommittedEvent]) {}
 }

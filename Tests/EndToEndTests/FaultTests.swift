@@ -28,6 +28,30 @@ extension `End to end` {
             #expect(try installation.provider("workforce").restarts == 0)
         }
 
+        @Test func `a newer password waits until the worker is gone that would not end an older one`() async throws {
+            let installation = try Installation()
+            try installation.add(provider: "puppet", plugin: "Puppet", "user_types: [employee]", "deadline: 100ms")
+            try await installation.start()
+            let before = try installation.provider("puppet")
+            var older = Event(password: "older secret")
+            older.attributes["externalId"] = ["keep"]
+            try installation.post(older)
+            try await eventually("it is under way") { try installation.provider("puppet").report.inFlight == 1 }
+            var newer = Event(password: "newer secret")
+            newer.attributes["externalId"] = ["print"]
+            try installation.post(newer)
+            try await installation.settled(2)
+            let after = try installation.provider("puppet")
+            #expect(after.report.counters == ["made": 2, "superseded": 1, "delivered": 1])
+            #expect(after.restarts == 1 && after.pid != before.pid)
+            let pid = try #require(before.pid)
+            #expect(kill(pid, 0) == -1 && errno == ESRCH)
+            let log = installation.log.utf8
+            let lost = try #require(log.firstRange(of: "worker lost".utf8))
+            let delivered = try #require(log.firstRange(of: "delivery: delivered".utf8))
+            #expect(lost.lowerBound < delivered.lowerBound)
+        }
+
         @Test(arguments: [SIGSEGV, SIGABRT, SIGILL])
         func `a daemon that crashes dumps nothing and prints nothing`(signal: Int32) async throws {
             let directory = try OpenLDAP(entries: OpenLDAP.account("u1"))

@@ -129,6 +129,17 @@ struct OutageTests {
         #expect(completion.outcome == .retry)
     }
 
+    @Test func `a connection in the making holds nobody up much beyond the host's deadline`() async throws {
+        let server = try directory()
+        let bench = try Bench(server, ["connect_timeout_ms": "60000"])
+        server.freeze()
+        defer { server.resume() }
+        var request = Request(.credential, kind: "password.updated", externalID: "bob", secret: "after")
+        request.deadline = 100
+        let id = bench.harness.deliver(request)
+        #expect(try await bench.harness.completion(of: id, within: .seconds(30)).outcome == .retry)
+    }
+
     @Test func `a server that reads nothing for a while gets everything in the end`() async throws {
         let server = try directory()
         let relay = try Relay(to: server.port)

@@ -12,8 +12,10 @@ struct ConnectionOpening {
     private var host: PluginHost { directory.host }
 
     /// A connection that works as the service account.
-    func authenticated() throws(OpenFailure) -> Connection {
-        let deadline = host.now + settings.connectTimeout
+    ///
+    /// - Parameter latest: when it is given up, if that comes before `connect_timeout_ms` are over; on the host's clock.
+    func authenticated(until latest: UInt64 = .max) throws(OpenFailure) -> Connection {
+        let deadline = min(latest, host.now + settings.connectTimeout)
         let connection = try secured(until: deadline)
         try bind(connection, until: deadline)
         connection.readAhead()

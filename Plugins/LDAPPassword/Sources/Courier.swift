@@ -147,7 +147,8 @@ struct Courier {
         let host = directory.host
         let server = directory.settings.server
         do {
-            connection = try ConnectionOpening(directory: directory, lifeline: lifeline).authenticated()
+            let opening = ConnectionOpening(directory: directory, lifeline: lifeline)
+            connection = try opening.authenticated(until: patience)
             state.opened()
             host.count("connections")
             host.log(.info, "connected to \(server.host) port \(server.port) as \(directory.settings.bindDN)")
@@ -157,6 +158,16 @@ struct Courier {
             answerWaiting(state.failed(error.completion, now: now, random: .random(in: 0...1)))
         }
     }
+
+    /// How long a connection may be in the making. Cancels are not read meanwhile, and whoever waits has to be answered
+    /// soon after its deadline: the host ends a plugin that leaves a cancel unanswered for 5 seconds.
+    private var patience: UInt64 {
+        guard let deadline = waiting.map(\.deadline).min(), deadline < .max - Self.overtime else { return .max }
+        return deadline + Self.overtime
+    }
+
+    /// Milliseconds.
+    private static let overtime: UInt64 = 2_000
 
     private mutating func answerWaiting(_ completion: Completion) {
         for request in waiting { complete(request, completion) }

@@ -79,7 +79,7 @@ typedef struct rts_delivery {
     uint64_t id;              /* names this request until it is completed; unique in this process */
     uint32_t delivery_class;  /* rts_class */
     uint32_t attempt;         /* 1 for the first */
-    uint32_t deadline_ms;     /* from now; afterwards the host calls cancel and counts the outcome as unknown */
+    uint32_t deadline_ms;     /* from now; afterwards the host calls cancel */
     uint32_t flags;           /* RTS_FLAG_ */
     rts_bytes kind;           /* "password.updated", "login.failed", ... */
     rts_bytes idempotency_key; /* the same for every attempt of one delivery */
@@ -175,8 +175,9 @@ typedef struct rts_plugin {
     /* [reader thread] Write this to the target; complete it later (or now). */
     void (*deliver)(void *state, const rts_delivery *delivery);
 
-    /* [reader thread] The host no longer waits for `id`. Stop if you can without leaving it ambiguous, and complete it
-     * all the same; the host counts it as unknown if you do not within a few seconds. */
+    /* [reader thread] The time for `id` is over. Stop if you can without leaving it ambiguous, and complete it all the
+     * same. If you do not within 5 seconds the host ends this process and counts the outcome as unknown: a newer change
+     * of the same user must not be sent while this one may still be under way. */
     void (*cancel)(void *state, uint64_t id);
 
     /* [reader thread] Can deliveries succeed? Connects, authenticates, looks at the base; changes nothing. */

@@ -1,6 +1,6 @@
 /// Judges the answers of one worker to requests that nobody waits for.
 ///
-/// A request that was given up may still be answered: late, but by right. Any other such answer is nonsense. The worker's
+/// A check that was given up may still be answered: late, but by right. Any other such answer is nonsense. The worker's
 /// own code lets through one answer for each request, so only a plugin that writes into the worker's socket by itself can
 /// make one up; it is not trusted for long.
 public struct StrayAnswers: Hashable, Sendable {

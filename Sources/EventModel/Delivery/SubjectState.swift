@@ -199,7 +199,8 @@ public struct SubjectState: Hashable, Sendable {
 
 // The state as bytes, for the journal: fields in order, texts behind their lengths.
 extension SubjectState {
-    private static let format: UInt8 = 3
+    /// What the first byte is.
+    public static let format: UInt8 = 3
 
     public var bytes: [UInt8] {
         var writer = FieldWriter()

@@ -33,6 +33,15 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
         self = kind
     }
 
+    /// The number in the journal.
+    public var number: Int64 { Int64(rawValue) }
+
+    /// - Parameter number: from the journal; what a newer version wrote, or damage, may be no kind's.
+    public init?(number: Int64) {
+        guard let kind = UInt8(exactly: number).flatMap(Self.init(rawValue:)) else { return nil }
+        self = kind
+    }
+
     /// The lane that deliveries of this kind take.
     public var deliveryClass: DeliveryClass {
         switch self {

@@ -23,8 +23,7 @@ struct ControlOptions: ParsableArguments {
     /// Tells on stderr if the daemon takes no events in; `list` commands are where an operator looks.
     func warnOfWant() async throws {
         let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(try await call(.get, "/status")))
-        guard let want = status.want else { return }
-        printError("warning: no events are taken in since \(want.since): \(want.reason); \(want.refused) refused")
+        if let want = status.want { printError("warning: \(want.words)") }
     }
 
     /// Prints the daemon's JSON as it is, or as a table.

@@ -39,7 +39,10 @@ struct Providers: AsyncParsableCommand {
 
         private static func reason(_ provider: ProviderStatus) -> String {
             let why = provider.report.reason.isEmpty ? provider.lastLoss : provider.report.reason
-            return [why, provider.report.nothingExpires].compactMap(\.self).joined(separator: "; ")
+            let unreadable = provider.report.unreadable.sorted { $0.key < $1.key }
+                .map { "not readable in the journal: \($0.value) \($0.key)" }
+            return ([provider.want?.words, why, provider.report.nothingExpires].compactMap(\.self) + unreadable)
+                .joined(separator: "; ")
         }
     }
 

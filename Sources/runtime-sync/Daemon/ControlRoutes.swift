@@ -16,10 +16,7 @@ struct ControlRoutes: Sendable {
     var all: [ControlRoute] {
         [
             ControlRoute(.get, "/status") { _ in
-                let want = room.want.map {
-                    DaemonStatus.Want(since: "\($0.since)", reason: $0.reason, refused: $0.refused)
-                }
-                return try Self.json(DaemonStatus(version: RuntimeSync.version, intake: intake.value, want: want))
+                try Self.json(DaemonStatus(version: RuntimeSync.version, intake: intake.value, want: want))
             },
             ControlRoute(.get, "/providers") { _ in try Self.json(try await providers()) },
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
@@ -64,6 +61,10 @@ struct ControlRoutes: Sendable {
         ]
     }
 
+    private var want: DaemonStatus.Want? {
+        room.want.map { DaemonStatus.Want(since: "\($0.since)", reason: $0.reason, refused: $0.refused) }
+    }
+
     private func providers() async throws -> [ProviderStatus] {
         try await dispatcher.providers().map { report in
             let status = hosts.first { $0.name == report.name }?.status
@@ -71,7 +72,7 @@ struct ControlRoutes: Sendable {
                 report: report, worker: status?.state.rawValue, pid: status?.pid,
                 restarts: max(0, Int(status?.generation ?? 0) - 1), landlockABI: status?.sandbox?.landlockABI,
                 layers: status?.sandbox?.layers.names, lastLoss: status?.lastLoss?.description,
-                refusedEgress: status?.refusedEgress ?? 0)
+                refusedEgress: status?.refusedEgress ?? 0, want: want)
         }
     }
 
@@ -117,6 +118,9 @@ struct DaemonStatus: Codable, Sendable {
         var reason: String
         /// Events that were answered 503 since.
         var refused: Int
+
+        /// For people.
+        var words: String { "no events are taken in since \(since): \(reason); \(refused) refused" }
     }
 
     /// Where the intake listens; empty until it does.
@@ -139,4 +143,6 @@ struct ProviderStatus: Codable, Sendable {
     var lastLoss: String?
     /// Connections that the settings do not allow.
     var refusedEgress: UInt64
+    /// Absent while events are taken in; the same for all providers.
+    var want: DaemonStatus.Want?
 }
