@@ -178,9 +178,7 @@ struct AccountTests {
         let relay = try Relay(to: server.port)
         defer { relay.stop() }
         let bench = try Bench(server, port: relay.port)
-        let first = relay.requestBytes
         #expect(try await bench.setProfile("ada", #"{"title": ["one"]}"#).outcome == .delivered)
-        _ = first
         let before = relay.requestBytes
         #expect(try await bench.setProfile("bob", #"{"title": ["one"]}"#).outcome == .delivered)
         let withSearch = relay.requestBytes - before

@@ -252,4 +252,34 @@ struct KnownAccountTests {
         #expect(server.bind(OpenLDAP.name("bob"), password: "after 3") == 0)
         #expect(bench.harness.metrics["searches"] == 2)
     }
+
+    @Test func `a joint question that is too much for the server is asked one by one, and joint ones again later`()
+        async throws
+    {
+        let names = ["ada", "bob", "cleo"]
+        let server = try directory { options in
+            options.entries += OpenLDAP.account("cleo")
+            options.candidates = 1
+        }
+        let bench = try bench(server, .byName, "extended")
+        var accounts: [String] = []
+        for name in names { accounts.append(try await bound(bench, name)) }
+        /// How many questions three deliveries cost that come while the server answers nothing.
+        func questions(_ password: String) async throws -> Int64 {
+            let before = bench.harness.metrics["confirmations"] ?? 0
+            server.freeze()
+            let ids = zip(names, accounts).map { bench.sendPassword($0, password, account: $1) }
+            server.resume()
+            #expect(try await bench.harness.completions(of: ids).allSatisfy { $0.outcome == .delivered })
+            return (bench.harness.metrics["confirmations"] ?? 0) - before
+        }
+        // Each alone, and one for several together that is not answered.
+        #expect(try await questions("second") == 4)
+        #expect(try await questions("third") == 3)
+        let deadline = ContinuousClock.now + .seconds(60)
+        var isAskedAgain = false
+        while !isAskedAgain, ContinuousClock.now < deadline { isAskedAgain = try await questions("fourth") == 4 }
+        #expect(isAskedAgain)
+        #expect(bench.harness.metrics["connections"] == 1)
+    }
 }

@@ -27,6 +27,8 @@ public final class OpenLDAP: Sendable {
         public var hidesPeople = false
         /// The service account may search and read these attributes and write passwords, and nothing else; commas between.
         public var searchable: String?
+        /// The service account may search so many candidates at most; more are answered with *adminLimitExceeded*.
+        public var candidates: Int?
         /// Writes reach the disk before they are answered.
         public var isDurable = false
         /// TLS with certificates of this authority; none if absent.
@@ -275,6 +277,9 @@ public final class OpenLDAP: Sendable {
             "database mdb", "suffix \"\(base)\"", "rootdn \"\(root)\"", "rootpw \(rootPassword)",
             "directory \(folder)/db", "maxsize 1073741824", "index objectClass,uid,employeeNumber,entryUUID eq",
         ]
+        if let candidates = options.candidates {
+            lines.append("limits dn.exact=\"\(service)\" size.unchecked=\(candidates)")
+        }
         if !options.isDurable { lines.append("dbnosync") }
         if options.hasPolicy {
             lines += ["overlay ppolicy", "ppolicy_default \"cn=policy,\(base)\"", "ppolicy_hash_cleartext"]

@@ -198,7 +198,7 @@ struct Courier {
                 Completion(.delivered, detail: detail, account: account.stableID?.text, record: record(values)))
         case .bind(let account):
             return inspections.post(.verify(request, account))
-        case .confirm(let proof) where proof.canBeJoined && facts.nameSearch != .useless:
+        case .confirm(let proof) where proof.canBeJoined && facts.nameSearch.mayBeAsked(now: now):
             return gathered.append((request, proof))
         case .locate, .confirm, .write:
             break
@@ -264,14 +264,16 @@ struct Courier {
         case .lost:
             gathered = asking + gathered
             lose()
-        case .failed, .busy:
+        case .failed(let answer):
+            connection.facts.nameSearch.failed(answer.code, now: now)
             askOneByOne(asking)
+        case .busy:
+            break
         }
     }
 
-    /// No joint question on this connection any more.
+    /// No joint question for now.
     private mutating func askOneByOne(_ asking: [Asking]) {
-        connection?.facts.nameSearch = .useless
         let all = asking + gathered
         gathered = []
         for (request, proof) in all { perform(.confirm(proof), for: request) }
@@ -314,6 +316,7 @@ struct Courier {
 
     private mutating func take(_ answer: SearchAnswer, for joint: JointFlight) {
         guard let answers = joint.question.answers(answer, to: joint.asking.map(\.proof)) else {
+            connection?.facts.nameSearch.failed(answer.end.code, now: now)
             return askOneByOne(joint.asking)
         }
         if answers.count > 1 { connection?.hold() }
@@ -330,7 +333,7 @@ struct Courier {
     /// A joint answer did not have an entry that is there.
     private mutating func namesAreLeftOut() {
         connection?.facts.nameSearch.leftOut()
-        if facts.nameSearch == .useless { askOneByOne([]) }
+        if !facts.nameSearch.mayBeAsked(now: now) { askOneByOne([]) }
     }
 
     private mutating func take(_ answer: SearchAnswer, for request: Request) {
