@@ -32,6 +32,40 @@ struct PasswordTests {
         }
     }
 
+    static let inBraces = [
+        "{CLEARTEXT}foo", "{ssha}VGhpcyBpcyBub3QgYSBoYXNo", "{CRYPT}x", "{NOSUCH}foo", "{a b}", "{é}x", "{{x}}y", "{1}",
+    ]
+
+    @Test(arguments: inBraces)
+    func `what the server would take for a hash is not written as an attribute`(password: String) async throws {
+        let server = try directory()
+        // The reason: what the server makes of it.
+        try server.apply(
+            "dn: \(OpenLDAP.name("bob"))\nchangetype: modify\nreplace: userPassword\nuserPassword: \(password)\n")
+        #expect(server.bind(OpenLDAP.name("bob"), password: password) == 49)
+        let bench = try Bench(server, ["password_method": "\"modify\""])
+        let completion = try await bench.setPassword("ada", password)
+        #expect(completion.outcome == .refused)
+        #expect(completion.detail.contains("password_method: extended"))
+        #expect(!completion.detail.contains(password))
+        #expect(server.bind(OpenLDAP.name("ada"), password: "before") == 0)
+    }
+
+    @Test(arguments: inBraces)
+    func `the operation made for it takes braces for what they are`(password: String) async throws {
+        let server = try directory()
+        #expect(try await Bench(server).setPassword("ada", password).outcome == .delivered)
+        #expect(server.bind(OpenLDAP.name("ada"), password: password) == 0)
+    }
+
+    @Test(arguments: ["{", "{x", "{}x", "{}x}y", "x{SSHA}y", "}{x}"])
+    func `other braces are written as an attribute and bind`(password: String) async throws {
+        let server = try directory()
+        let bench = try Bench(server, ["password_method": "\"modify\""])
+        #expect(try await bench.setPassword("ada", password).outcome == .delivered)
+        #expect(server.bind(OpenLDAP.name("ada"), password: password) == 0)
+    }
+
     @Test func `the account's stable id is its entryUUID`() async throws {
         let server = try directory()
         let completion = try await Bench(server).setPassword("ada", "after")

@@ -85,6 +85,7 @@ package struct DeliveryCourse: Sendable {
     private let rules: AccountRules
     /// The stable id of the account that the subject is bound to.
     package let boundTo: String?
+    private let passwordNamesScheme: Bool
     /// Where the account is, once it has been found and may be used.
     package private(set) var account: LocatedAccount?
     /// What is known of it was not found for this request.
@@ -94,11 +95,16 @@ package struct DeliveryCourse: Sendable {
 
     /// - Parameters:
     ///   - boundTo: the stable id that the subject is bound to; `nil` while it is not.
-    package init(_ purpose: Purpose, query: AccountQuery, rules: AccountRules, boundTo: String?) {
+    ///   - passwordNamesScheme: the password that is to be written is one of which ``namesScheme(_:)`` speaks.
+    package init(
+        _ purpose: Purpose, query: AccountQuery, rules: AccountRules, boundTo: String?,
+        passwordNamesScheme: Bool = false
+    ) {
         self.purpose = purpose
         self.query = query
         self.rules = rules
         self.boundTo = boundTo
+        self.passwordNamesScheme = passwordNamesScheme
     }
 
     /// Something was sent that may change the directory.
@@ -112,6 +118,12 @@ package struct DeliveryCourse: Sendable {
     ///
     /// - Parameter known: where the account should be, from an earlier search or by its name.
     package mutating func begin(known: LocatedAccount?, facts: ServerFacts) -> Step {
+        if purpose == .password, passwordNamesScheme, !facts.passwordByExtendedOperation {
+            return finish(
+                .refused,
+                "the password begins with text in braces, which the server would take for the name of a hash in "
+                    + "userPassword, so that nobody could log in with it; password_method: extended can write it")
+        }
         guard writes, let known, let id = known.stableID?.text, id == boundTo ?? id else { return locate() }
         // Without a binding it is not even sure whose account it is, and a search of its own would be due.
         if boundTo == nil, condition(for: known, facts) == nil { return locate() }

@@ -69,7 +69,7 @@ RTS_MANIFEST({
       },
       "password_method": {
         "enum": ["auto", "modify", "extended"], "default": "auto",
-        "description": "How a password is written: modify replaces userPassword; extended is the Password Modify operation (RFC 3062); auto takes extended if the server lists it, else modify."
+        "description": "How a password is written: modify replaces userPassword; extended is the Password Modify operation (RFC 3062); auto takes extended if the server lists it, else modify. With modify a password that begins with {TEXT} is refused: the server would take it for a hash."
       },
       "connect_timeout_ms": {
         "type": "integer", "minimum": 100, "maximum": 60000, "default": 5000,

@@ -123,7 +123,9 @@ final class LDAPPasswordProvider: Provider {
             return refuse(delivery.id, error.reason)
         }
         let deadline = delivery.deadline == 0 ? UInt64.max : host.now + UInt64(delivery.deadline)
-        let course = DeliveryCourse(purpose, query: query, rules: settings.accounts, boundTo: delivery.account)
+        let course = DeliveryCourse(
+            purpose, query: query, rules: settings.accounts, boundTo: delivery.account,
+            passwordNamesScheme: delivery.withSecret { namesScheme($0) })
         orders.post(.submit(Request(delivery.id, course, secret: secret, deadline: deadline)))
     }
 
