@@ -18,6 +18,11 @@ struct ManifestTests {
         #expect(capabilities == ["credential", "profile", "check", "verify_password", "read_record"])
     }
 
+    @Test func `no mapping may write what the plugin does not write as an attribute`() throws {
+        let attributes = try manifest()["unmappable"]?.array?.compactMap(\.string)
+        #expect(Set((attributes ?? []).map { $0.lowercased() }) == passwordAttributes)
+    }
+
     @Test func `every setting is described`() throws {
         let properties = try #require(try manifest()["settings"]?["properties"]?.object)
         #expect(properties.count == 16)

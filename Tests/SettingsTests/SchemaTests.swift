@@ -38,6 +38,35 @@ import Testing
         }
     }
 
+    @Test func `may name attributes that no mapping may write, in any letter case and with any option`() throws {
+        func resolve(_ mapping: String, brings: String) throws -> (provider: ResolvedProvider?, issues: [SettingsIssue])
+        {
+            let fixture = Fixture(provider: Fixture.provider + "mapping:\n  mail: email\n" + mapping)
+            let provider = try #require(fixture.load().providers.first)
+            let manifest = try PluginManifest(
+                parsing: Array(
+                    """
+                    {"name": "LDAPPassword", "version": "1", "abi": "1.0", "capabilities": ["profile"]\(brings)}
+                    """.utf8))
+            return fixture.loader.resolve(provider, against: manifest)
+        }
+        let brings = #", "unmappable": ["userPassword", "unicodePwd"]"#
+        #expect(try resolve("  userPasswordHint: email\n", brings: brings).issues.isEmpty)
+        #expect(try resolve("  userPassword: email\n", brings: "").issues.isEmpty)
+        for target in ["userPassword", "USERPASSWORD", "userPassword;x-old"] {
+            let (provider, issues) = try resolve("  \(target): email\n", brings: brings)
+            #expect(provider == nil)
+            #expect(issues.map(\.key) == ["mapping.\(target)"])
+            let words = issues.map { "\($0)" }.joined()
+            #expect(words.contains(":\(Fixture.provider.split(separator: "\n").count + 3):"), "\(words)")
+            #expect(words.contains("any attribute but unicodepwd, userpassword"), "\(words)")
+        }
+        for wrong in ["\"userPassword\"", "[1]", "[\"\"]"] {
+            let error = #expect(throws: ManifestError.self) { try resolve("", brings: ", \"unmappable\": \(wrong)") }
+            #expect(error?.problems == ["`unmappable` must be a list of attributes"])
+        }
+    }
+
     @Test func `that is wrong is told completely`() {
         let error = #expect(throws: ManifestError.self) {
             try PluginManifest(

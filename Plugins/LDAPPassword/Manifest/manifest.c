@@ -12,6 +12,9 @@ RTS_MANIFEST({
   "abi": "1.0",
   "description": "Writes passwords and profile attributes to an LDAP directory.",
   "capabilities": ["credential", "profile", "check", "verify_password", "read_record"],
+  "unmappable": [
+    "userPassword", "2.5.4.35", "unicodePwd", "authPassword", "sambaNTPassword", "sambaLMPassword", "krbPrincipalKey"
+  ],
   "settings": {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",

@@ -28,6 +28,8 @@ public struct PluginManifest: Hashable, Sendable {
     public let capabilities: Set<Capability>
     /// Deliveries that it is best given at once: the default of a provider's `in_flight`; `nil` if it does not say.
     public let inFlight: Int?
+    /// Attributes of the target that no mapping may write, such as those that hold passwords; in small letters.
+    public let unmappable: Set<String>
     /// What the plugin's settings may hold.
     let settings: SettingsSchema
 
@@ -79,6 +81,9 @@ public struct PluginManifest: Hashable, Sendable {
                 problems.append("`in_flight` must be a whole number, \(limits.lowerBound) to \(limits.upperBound)")
             }
         }
+        let attributes = (json["unmappable"] ?? .array([])).elements?.map { $0.text.flatMap { $0.isEmpty ? nil : $0 } }
+        if attributes?.contains(nil) ?? true { problems.append("`unmappable` must be a list of attributes") }
+        unmappable = Set((attributes ?? []).compactMap { $0?.lowercased() })
         var parser = SchemaParser()
         settings = parser.parse(json["settings"] ?? .object([]), at: "settings")
         problems += parser.problems
@@ -93,8 +98,14 @@ public struct PluginManifest: Hashable, Sendable {
         about = ""
         capabilities = Set(Capability.allCases)
         inFlight = nil
+        unmappable = []
         var parser = SchemaParser()
         settings = parser.parse(.object([]), at: "settings")
+    }
+
+    /// Whether a mapping may write this attribute of the target, with or without options (RFC 4512, section 2.5.2).
+    func mayBeMapped(_ attribute: String) -> Bool {
+        !unmappable.contains(attribute.prefix { $0 != ";" }.lowercased())
     }
 
     /// Whether its deliver function takes deliveries of this class.

@@ -92,6 +92,13 @@ extension SettingsLoader {
                     at: provider.place(of: "mapping"), key: "mapping", "has no meaning: the plugin takes no profiles",
                     accepts: "none"))
         }
+        for target in provider.mapping.map(\.target) where !manifest.mayBeMapped(target) {
+            issues.append(
+                SettingsIssue(
+                    at: provider.place(of: "mapping.\(target)"), key: "mapping.\(target)",
+                    "is an attribute that the plugin does not write as part of a profile",
+                    accepts: "any attribute but \(manifest.unmappable.sorted().joined(separator: ", "))"))
+        }
         issues = (issues + reader.issues).inOrder
         guard let json, !issues.contains(where: { $0.severity == .error }) else { return (nil, issues) }
         let resolved = ResolvedProvider(

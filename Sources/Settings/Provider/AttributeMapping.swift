@@ -66,7 +66,10 @@ extension Syntax<[AttributeMapping]> {
                 return nil
             }
             return entries.compactMap { entry in
-                reader.descend(entry.key) { read(entry, &$0) }
+                reader.descend(entry.key) { reader in
+                    reader.remember(entry.place)
+                    return read(entry, &reader)
+                }
             }
         },
         write: { mappings in
