@@ -28,6 +28,7 @@ private struct Target: Sendable {
                 location /small/ { client_max_body_size 8; proxy_pass http://127.0.0.1:PORT/users/; }
                 location /busy/ { add_header Retry-After 7 always; return 429 "slow down"; }
                 location /moved/ { return 301 https://elsewhere.example/users/; }
+                location /admins/ { proxy_set_header X-Seen '{"reached": "$request_uri"}'; proxy_pass http://127.0.0.1:PORT/seen/; }
                 location /taken/ { return 409 '{"error": "taken"}'; }
                 """#,
             certificate: try authority.issue("server"), clientAuthority: authority.certificateFile,
@@ -169,5 +170,16 @@ private struct Target: Sendable {
         #expect(moved.outcome == .misconfigured)
         #expect(moved.detail.contains("elsewhere.example"))
         #expect(try await completion("/taken").detail == #"HTTP 409: {"error": "taken"}"#)
+    }
+
+    @Test(arguments: ["../admins/root", "x/../../admins/root", "..%2Fadmins/root", "..\\admins/root"])
+    func `no external id reaches another path`(externalID: String) async throws {
+        let harness = try harness(target.nginx.url, #", "account_field": "reached""#)
+        defer { harness.stop() }
+        let completion = try await harness.completion(
+            of: harness.deliver(
+                Request(.credential, kind: "password.updated", externalID: externalID, secret: "correct horse")))
+        #expect(completion.outcome == .refused, "\(completion.account ?? completion.detail)")
+        #expect(completion.account == nil)
     }
 }

@@ -56,7 +56,8 @@ private var noSecret: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil
     }
 
     @Test(arguments: [
-        ("a/b", "a%2Fb"), ("a?b#c", "a%3Fb%23c"), ("a%2Fb", "a%252Fb"), ("../x", "..%2Fx"),
+        ("a/b", "a%2Fb"), ("a?b#c", "a%3Fb%23c"), ("a%2Fb", "a%252Fb"), ("..x/y..", "..x%2Fy.."), (".../x", "...%2Fx"),
+        ("a.b", "a.b"), ("%2", "%252"),
         ("é😀", "%C3%A9%F0%9F%98%80"),
         ("a b+c", "a%20b%2Bc"), ("-._~", "-._~"), ("@:!$&'()*,;=", "%40%3A%21%24%26%27%28%29%2A%2C%3B%3D"),
     ])
@@ -71,6 +72,22 @@ private var noSecret: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil
         #expect(throws: Unrenderable.self) {
             try path("/users/{{externalId}}/password", RequestValues(kind: "", idempotencyKey: "k", externalID: value))
         }
+    }
+
+    @Test(arguments: [
+        "../admins/root", "x/../y", "x/..", "./x", "..\\admins", "x\\..", "%2e%2E/x", "..%2Fadmins", "..%5cadmins",
+        "..%252Fadmins", "%25252e./x", "%%32e%%32e/x", "..;a=b/x", "..?x", "..#x", "x/.",
+    ])
+    func `refuses a value that is a way to another path for one server or another`(value: String) throws {
+        let error = try #require(throws: Unrenderable.self) {
+            try path("/users/{{externalId}}/password", RequestValues(kind: "", idempotencyKey: "k", externalID: value))
+        }
+        #expect(error.reason.hasPrefix("the path /users/{{externalId}}/password would get . or .. as a segment"))
+    }
+
+    @Test func `takes dots in a query, which nobody resolves`() throws {
+        let values = RequestValues(kind: "", idempotencyKey: "k", externalID: "../x")
+        #expect(try path("/users?id={{externalId}}", values) == "/users?id=..%2Fx")
     }
 
     @Test func `refuses dots that come together only when it is filled in`() {

@@ -74,8 +74,8 @@ package struct PathTemplate: Sendable, Equatable {
     package var placeholders: [Placeholder] { text.placeholders }
 
     /// Fills the placeholders in, with everything percent-encoded that is not unreserved (RFC 3986, 2.3): a value cannot
-    /// leave its segment. One that would make a segment `.` or `..` is refused, because servers resolve those even
-    /// when they are encoded, and so are control characters.
+    /// leave its segment. One that would make a segment `.` or `..` is refused, also between separators of its own:
+    /// servers, nginx for one, decode `%2F` and then resolve the dots. So are control characters.
     func filled(with values: RequestValues) throws(Unrenderable) -> String {
         var path = ""
         for part in text.parts {
@@ -92,7 +92,9 @@ package struct PathTemplate: Sendable, Equatable {
             }
         }
         guard !Self.hasDotSegment(path) else {
-            throw Unrenderable("the path \(written) would get . or .. as a segment from a value")
+            throw Unrenderable(
+                "the path \(written) would get . or .. as a segment from a value, between separators or encodings of them; "
+                    + "servers resolve those, and the request would reach another path")
         }
         return path
     }
@@ -121,10 +123,35 @@ package struct PathTemplate: Sendable, Equatable {
         isUnreserved(byte) || "!$&'()*+,;=:@/?%".utf8.contains(byte)
     }
 
+    /// Whether any server may find `.` or `..` as a segment before the query: one that decodes once, or again and again,
+    /// that takes a backslash for a slash, or that lets go what follows a `;`, `?` or `#`.
     private static func hasDotSegment(_ path: String) -> Bool {
-        (path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).first ?? "")
-            .split(separator: "/")
-            .contains { [".", ".."].contains($0.lowercased().replacing("%2e", with: ".")) }
+        decoded(path.utf8.prefix { $0 != UInt8(ascii: "?") })
+            .split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }
+            .map { segment in segment.prefix { !";?#".utf8.contains($0) } }
+            .contains { (1...2).contains($0.count) && $0.allSatisfy { $0 == UInt8(ascii: ".") } }
+    }
+
+    /// Without percent-encoding, that of an encoding included.
+    private static func decoded(_ path: some Sequence<UInt8>) -> [UInt8] {
+        var result: [UInt8] = []
+        for byte in path {
+            result.append(byte)
+            // What was decoded may end another %XX: so it is done in one go, however deep it is encoded.
+            while let value = encodedEnd(of: result) {
+                result.removeLast(3)
+                result.append(value)
+            }
+        }
+        return result
+    }
+
+    /// What a `%XX` at the end stands for.
+    private static func encodedEnd(of bytes: [UInt8]) -> UInt8? {
+        let end = bytes.suffix(3)
+        guard end.count == 3, end.first == UInt8(ascii: "%") else { return nil }
+        let digits = end.dropFirst().compactMap { Character(Unicode.Scalar($0)).hexDigitValue }
+        return digits.count == 2 ? UInt8(digits[0] << 4 | digits[1]) : nil
     }
 }
 
