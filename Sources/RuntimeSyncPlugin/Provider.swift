@@ -45,16 +45,6 @@ public enum OptionalFunction: Sendable {
     case check, verifyPassword, readRecord
 }
 
-/// Why a provider could not start: the settings are unusable. The text reaches the operator.
-public struct StartError: Error, Sendable {
-    /// What is wrong and what would be accepted.
-    public let reason: String
-
-    public init(_ reason: String) {
-        self.reason = reason
-    }
-}
-
 /// Makes provider and table meet. One process holds one provider, so a global is what it says it is.
 private nonisolated(unsafe) var make: ((PluginHost, StartRequest) throws -> any Provider)?
 private nonisolated(unsafe) var host: UnsafePointer<rts_host>?

@@ -19,8 +19,7 @@ struct DeliveryCourseTests {
     func `the account's name follows from what the template needs, and lies below the base`(
         template: String, needsEvent: Bool
     ) throws {
-        let rules = try AccountRules(
-            try WrittenSettings(.object(["base": .string("ou=people"), "account_dn": .string(template)])))
+        let rules = try accountRules(["base": .string("ou=people"), "account_dn": .string(template)])
         #expect(rules.needEvent == needsEvent)
         let names = SubjectNames(externalID: ",ou=people", username: "x", userID: "x", email: "x")
         let query = try rules.query(for: names)
@@ -40,7 +39,7 @@ struct DeliveryCourseTests {
         let members: [String: JSON] = [
             "base": .string("ou=people"), "account_filter": .string("(uid={{externalId}})"),
         ]
-        return try AccountRules(try WrittenSettings(.object(members.merging(more) { $1 })))
+        return try accountRules(members.merging(more) { $1 })
     }
 
     private func course(
@@ -196,11 +195,9 @@ struct DeliveryCourseTests {
     func `by name, a missing entry is absent, and a missing base is misconfigured`(
         matched: String, expected: Outcome
     ) throws {
-        let rules = try AccountRules(
-            try WrittenSettings(
-                .object([
-                    "base": .string("ou=people,dc=org"), "account_dn": .string("uid={{externalId}},ou=people,dc=org"),
-                ])))
+        let rules = try accountRules([
+            "base": .string("ou=people,dc=org"), "account_dn": .string("uid={{externalId}},ou=people,dc=org"),
+        ])
         var course = DeliveryCourse(
             .password, query: try rules.query(for: SubjectNames(externalID: "ada")), rules: rules, boundTo: nil)
         _ = course.begin(known: nil, facts: facts())
@@ -236,4 +233,9 @@ struct DeliveryCourseTests {
         #expect(values == ["Title": ["x"], "l": []])
         #expect(detail.contains("photo"))
     }
+}
+
+private func accountRules(_ members: [String: JSON]) throws -> AccountRules {
+    var written = try WrittenSettings(.object(members))
+    return try #require(AccountRules(&written))
 }

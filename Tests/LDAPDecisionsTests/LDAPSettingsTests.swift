@@ -40,6 +40,32 @@ struct LDAPSettingsTests {
         #expect(throws: StartError.self) { try settings(more) }
     }
 
+    @Test func `everything that is wrong is told at once, each with its key`() throws {
+        let error = #expect(throws: StartError.self) {
+            try LDAPSettings(
+                try JSON(
+                    parsing: """
+                        {"url": "http://h", "start_tls": "no", "bind_dn": "sync", "account_dn": "uid=ada", "protect": "x",
+                         "stable_id": 1, "password_method": "magic", "in_flight": 0, "operation_timeout_ms": 1}
+                        """), files: [])
+        }
+        let keys = error?.reasons.map { $0.prefix { $0 != ":" } }
+        #expect(
+            keys == [
+                "url", "start_tls", "bind_dn", "bind_password", "base", "account_dn", "protect", "stable_id",
+                "password_method", "operation_timeout_ms", "in_flight",
+            ])
+        #expect(error?.reason.hasPrefix("(1) url: \"http://h\" is not ldap://host[:port]") == true)
+        #expect(error?.reason.contains("; (2) start_tls: accepts true and false; (3) bind_dn: ") == true)
+    }
+
+    @Test func `everything that is wrong with the way to the server is told at once`() {
+        let error = #expect(throws: StartError.self) {
+            try settings(#","allow_cleartext":true,"connect_timeout_ms":1"#, files: ["bind_password"])
+        }
+        #expect(error?.reasons.map { $0.prefix { $0 != ":" } } == ["allow_cleartext", "ca_file", "connect_timeout_ms"])
+    }
+
     @Test(arguments: ["userPassword", "USERPASSWORD;x-a", "2.5.4.35", "unicodePwd", "sambaNTPassword"])
     func `password attributes are known`(attribute: String) {
         #expect(holdsPassword(attribute))

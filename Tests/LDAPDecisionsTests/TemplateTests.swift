@@ -106,7 +106,7 @@ struct ServerAddressTests {
         ("localhost", true), ("127.0.0.1", true), ("[::1]", true), ("127.0.0.2", false), ("localhost.example", false),
         ("127.0.0.1.example", false), ("example.org", false), ("[::2]", false),
     ])
-    func `only a literal is this machine`(host: String, isLoopback: Bool) throws {
+    func `only a loopback literal and localhost are this machine`(host: String, isLoopback: Bool) throws {
         #expect(try ServerAddress("ldap://\(host)").isLoopback == isLoopback)
     }
 }

@@ -81,6 +81,26 @@ private func settings(_ json: String, files: Set<String> = []) throws -> Workfor
         #expect(error.reason.hasPrefix(reason))
     }
 
+    @Test func `are refused with everything that is wrong with them`() throws {
+        let error = try #require(throws: StartError.self) {
+            try settings(
+                """
+                {"base_url": "ftp://h", "allow_cleartext": 1, "headers": {"A": 1, "Host": "x"}, "requests": {
+                    "a": {"method": "GET", "path": "x", "body": "{{secre}}", "bdy": 1},
+                    "logout": {"method": "PUT", "path": "/", "announce_only": true},
+                    "password.updated": {"method": "PUT", "path": "/"}},
+                 "basic_user": "u", "timeout_ms": 1, "absent_statuses": 1, "account_field": "", "check_path": "x", "b": 1}
+                """, files: ["client_key"])
+        }
+        #expect(
+            error.reasons.map { String($0.prefix { $0 != ":" }) } == [
+                "base_url", "allow_cleartext", "headers.A", "headers.Host", "requests.a.method", "requests.a.path",
+                "requests.a.body", "requests.a.bdy", "requests.logout.announce_only", "requests.password.updated.body",
+                "bearer_token, basic_user, basic_password", "client_certificate, client_key", "timeout_ms",
+                "account_field", "absent_statuses", "check_path", "b",
+            ])
+    }
+
     @Test func `take a token, or a name and a password, or nothing`() throws {
         let plain = #"{"base_url": "https://h"}"#
         let named = #"{"base_url": "https://h", "basic_user": "u"}"#
@@ -138,9 +158,19 @@ private func settings(_ json: String, files: Set<String> = []) throws -> Workfor
         ("http://hr.corp.example", true, true, false),
     ])
     func `decides what goes in cleartext`(url: String, allowed: Bool, starts: Bool, carriesSecrets: Bool) throws {
-        let settings = try? settings(#"{"base_url": "\#(url)", "allow_cleartext": \#(allowed)}"#)
-        #expect((settings != nil) == starts)
-        #expect((settings?.mayCarrySecret ?? false) == carriesSecrets)
+        func settings(_ requests: String) throws -> WorkforceSettings {
+            try WorkforceHTTPTests.settings(
+                #"{"base_url": "\#(url)", "allow_cleartext": \#(allowed), "requests": {\#(requests)}}"#)
+        }
+        #expect(((try? settings("")) != nil) == (starts && carriesSecrets))
+        for silent in [
+            #""password.updated": null"#,
+            #""password.updated": {"method": "POST", "path": "/told", "announce_only": true}"#,
+        ] {
+            #expect(((try? settings(silent)) != nil) == starts)
+            let creating = #", "user.created": {"method": "PUT", "path": "/", "body": "{{secret}}"}"#
+            #expect(((try? settings(silent + creating)) != nil) == (starts && carriesSecrets))
+        }
     }
 }
 

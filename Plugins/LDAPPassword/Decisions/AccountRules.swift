@@ -37,39 +37,62 @@ package struct AccountRules: Sendable {
     /// `stable_id` was written: an entry without it is not written to.
     let requiresStableID: Bool
 
-    init(_ written: WrittenSettings) throws(StartError) {
-        base = try written.needed("base")
-        guard !base.isEmpty, let baseName = DistinguishedName(base) else {
-            throw StartError("base: \"\(base)\" is not a DN such as ou=people,dc=example,dc=org")
+    /// - Parameter written: notes what is wrong, if this is `nil`.
+    init?(_ written: inout WrittenSettings) {
+        let base = written.understood("base") { text throws(StartError) in
+            guard !text.isEmpty, let name = DistinguishedName(text) else {
+                throw StartError("base: \"\(text)\" is not a DN such as ou=people,dc=example,dc=org")
+            }
+            return (text: text, name: name)
         }
-        self.baseName = baseName
-        switch (try written.text("account_dn"), try written.text("account_filter")) {
+        let finding: Finding?
+        switch (written.text("account_dn"), written.text("account_filter")) {
         case (let name?, nil):
-            let template = try Template(name, key: "account_dn")
-            guard let sample = try? template.filled(with: .sample), let sampleName = DistinguishedName(sample) else {
-                throw StartError("account_dn: \"\(name)\" is not a DN such as uid={{externalId}},\(base)")
+            finding = written.errors.attempt { () throws(StartError) in
+                try Self.finding(byName: name, below: base?.text, base?.name)
             }
-            guard sampleName.isStrictlyBelow(baseName) else {
-                throw StartError("account_dn: \"\(name)\" does not lie below base, \(base)")
-            }
-            finding = .byName(template, endsWithBase: template.tail.hasSuffix("," + base))
         case (nil, let filter?):
-            let template = try Template(filter, key: "account_filter")
-            guard let sample = try? template.filled(with: .sample), isFilter(sample) else {
-                throw StartError(
-                    "account_filter: \"\(filter)\" is not a filter such as (employeeNumber={{externalId}})")
-            }
-            finding = .byFilter(template)
+            finding = written.errors.attempt { () throws(StartError) in try Self.finding(byFilter: filter) }
         default:
-            throw StartError("account_dn, account_filter: exactly one of them is needed to find an account")
+            written.errors.add("account_dn, account_filter: exactly one of them is needed to find an account")
+            finding = nil
         }
-        protect = try written.text("protect")
+        protect = written.text("protect")
         if let protect, !isFilter(protect) {
-            throw StartError("protect: \"\(protect)\" is not a filter such as (memberOf=cn=admins,dc=example,dc=org)")
+            written.errors.add(
+                "protect: \"\(protect)\" is not a filter such as (memberOf=cn=admins,dc=example,dc=org)")
         }
-        let stableID = try written.text("stable_id")
+        let stableID = written.text("stable_id")
         stableIDs = stableID.map { [$0] } ?? ["entryUUID", "nsUniqueId", "objectGUID"]
         requiresStableID = stableID != nil
+        guard let base, let finding else { return nil }
+        self.base = base.text
+        baseName = base.name
+        self.finding = finding
+    }
+
+    /// - Parameter base: as written, and understood; without it, whether the accounts lie below it is not looked at.
+    private static func finding(
+        byName name: String, below base: String?, _ baseName: DistinguishedName?
+    ) throws(StartError) -> Finding {
+        let template = try Template(name, key: "account_dn")
+        guard let sample = try? template.filled(with: .sample), let sampleName = DistinguishedName(sample) else {
+            throw StartError(
+                "account_dn: \"\(name)\" is not a DN such as uid={{externalId}},\(base ?? "dc=example,dc=org")")
+        }
+        guard let base, let baseName else { return .byName(template, endsWithBase: false) }
+        guard sampleName.isStrictlyBelow(baseName) else {
+            throw StartError("account_dn: \"\(name)\" does not lie below base, \(base)")
+        }
+        return .byName(template, endsWithBase: template.tail.hasSuffix("," + base))
+    }
+
+    private static func finding(byFilter filter: String) throws(StartError) -> Finding {
+        let template = try Template(filter, key: "account_filter")
+        guard let sample = try? template.filled(with: .sample), isFilter(sample) else {
+            throw StartError("account_filter: \"\(filter)\" is not a filter such as (employeeNumber={{externalId}})")
+        }
+        return .byFilter(template)
     }
 
     /// Whether finding an account needs what only the event tells of the subject.

@@ -49,7 +49,8 @@ package struct ServerAddress: Equatable, Sendable {
         }
     }
 
-    /// Whether the host is this machine, written as a literal: what a name resolves to today says nothing about tomorrow.
+    /// Whether the host is this machine: a loopback literal, or `localhost`, which never means another one (RFC 6761,
+    /// section 6.3). Of any other name, what it resolves to today says nothing about tomorrow.
     package var isLoopback: Bool {
         ["localhost", "127.0.0.1", "::1"].contains(host)
     }

@@ -28,11 +28,11 @@ RTS_MANIFEST({
             },
             "allow_cleartext": {
                 "type": "boolean", "default": false,
-                "description": "Allow http to any host, without passwords; and passwords over http to 127.0.0.0/8 and [::1]. A password never leaves this machine over http."
+                "description": "Allow http to any host, without passwords; and passwords over http to 127.0.0.0/8 and [::1]. A password never leaves this machine over http: where it would have to, the plugin starts only if password.updated is null under requests, or has announce_only: true."
             },
             "requests": {
                 "type": "object",
-                "description": "How each kind of event is sent, kind by kind; a kind that is not named here uses its built-in request, or else the one named default; null: not sent, the delivery is refused. Placeholders: {{externalId}}, {{account}}, {{username}}, {{kind}}, {{attempt}}, {{idempotencyKey}}, {{temporary}}, {{event}} and {{event.PATH}}, {{attributes}} and {{attributes.PATH}}, and in a body {{secret}}. A ? before the braces close allows the value to be absent. In a body a string that is only a placeholder becomes the value with its type; in a path values are percent-encoded.",
+                "description": "How each kind of event is sent, kind by kind; a kind that is not named here uses its built-in request, or else the one named default; null: not sent, the delivery is refused. Placeholders: {{externalId}}, {{account}}, {{username}}, {{kind}}, {{attempt}}, {{idempotencyKey}}, {{temporary}}, {{event}} and {{event.PATH}}, {{attributes}} and {{attributes.PATH}}, and in a body {{secret}}. A ? before the braces close allows the value to be absent. In a body a string that is only a placeholder becomes the value with its type; in a path values are percent-encoded, and a delivery is refused if one brings . or .. as a segment of its own.",
                 "properties": {
                     "password.updated": {"$ref": "#/$defs/request", "default": {
                         "method": "PUT", "path": "/users/{{externalId}}/password",

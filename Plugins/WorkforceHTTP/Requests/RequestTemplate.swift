@@ -21,27 +21,31 @@ package struct RequestTemplate: Sendable, Equatable {
     ///   - json: `{"method": …, "path": …, "headers": {…}, "body": …, "announce_only": …}`; method and path are needed.
     ///   - place: the settings key it stands at, for the error.
     ///   - common: headers of every request; one of this template with the same name stands in its place.
+    /// - Throws: ``StartError`` with everything that is wrong.
     package init(_ json: JSON, at place: String, common: [HeaderTemplate] = []) throws(StartError) {
         var reader = try SettingsReader(json, at: place)
-        guard let method = try reader.string("method"), Self.methods.contains(method) else {
-            throw StartError("\(place).method: accepted are \(Self.methods.joined(separator: ", "))")
+        let method = reader.string("method")
+        if method.map(Self.methods.contains) != true, reader.errors.isEmpty {
+            reader.errors.add("\(place).method: accepted are \(Self.methods.joined(separator: ", "))")
         }
-        guard let path = try reader.string("path") else {
-            throw StartError("\(place).path: needed, such as /users/{{externalId}}")
+        let path = reader.understood("path", needed: "/users/{{externalId}}") { text, place throws(StartError) in
+            try PathTemplate(text, at: place)
         }
-        self.method = method
-        self.path = try PathTemplate(path, at: "\(place).path")
-        let own = try reader.headers("headers")
+        let own = reader.headers("headers")
         let names = Set(own.map { $0.name.lowercased() })
         headers = common.filter { !names.contains($0.name.lowercased()) } + own + [.idempotencyKey]
         body =
             switch reader.value("body") {
             case nil, .null?: nil
-            case let body?: try BodyTemplate(body, at: "\(place).body")
+            case let body?:
+                reader.errors.attempt { () throws(StartError) in try BodyTemplate(body, at: "\(place).body") }
             }
-        onlyAnnounces = try reader.bool("announce_only", default: false)
-        try reader.finish()
-        let placeholders = self.path.placeholders + headers.flatMap(\.placeholders) + (body?.placeholders ?? [])
+        onlyAnnounces = reader.bool("announce_only", default: false)
+        reader.finish()
+        guard reader.errors.isEmpty, let method, let path else { throw reader.errors.all }
+        self.method = method
+        self.path = path
+        let placeholders = path.placeholders + headers.flatMap(\.placeholders) + (body?.placeholders ?? [])
         needsEvent = placeholders.contains(where: \.needsEvent)
         needsAttributes = placeholders.contains(where: \.needsAttributes)
         tellsTemporary = placeholders.contains { $0.source == .temporary }

@@ -3,7 +3,7 @@ package import RuntimeSyncPlugin
 /// The settings of a provider, checked once at the start. The manifest documents each key.
 package struct WorkforceSettings: Sendable {
     package let baseURL: BaseURL
-    /// Whether `http` was allowed to carry anything, and a password to a loopback literal.
+    /// Whether `http` was allowed to carry anything, and a password to a loopback literal. Elsewhere no request carries one.
     package let allowsCleartext: Bool
     /// By kind; a kind that is not there is served by `default`, one that is `nil` by nothing.
     package let requests: [String: RequestTemplate?]
@@ -30,54 +30,81 @@ package struct WorkforceSettings: Sendable {
     /// - Parameters:
     ///   - json: the provider's `settings`.
     ///   - files: the keys that came as descriptors.
+    /// - Throws: ``StartError`` with everything that is wrong, each naming the key and what it accepts.
     package init(_ json: JSON, files: Set<String>) throws(StartError) {
         var reader = try SettingsReader(json, at: "")
-        guard let base = try reader.string("base_url") else {
-            throw StartError("base_url: needed, such as https://hr.corp.example/api")
+        let baseURL = reader.understood("base_url", needed: "https://hr.corp.example/api") {
+            text, place throws(StartError) in
+            try BaseURL(text, at: place)
         }
-        baseURL = try BaseURL(base, at: "base_url")
-        allowsCleartext = try reader.bool("allow_cleartext", default: false)
-        guard baseURL.isEncrypted || baseURL.isLoopbackLiteral || allowsCleartext else {
-            throw StartError(
-                "base_url: http is accepted for 127.0.0.0/8 and [::1], or with allow_cleartext: true; else use https")
+        allowsCleartext = reader.bool("allow_cleartext", default: false)
+        let headers = reader.headers("headers")
+        requests = Self.requests(reader.value("requests"), common: headers, &reader.errors)
+        if let baseURL {
+            reader.errors.add(Self.mistakes(of: baseURL, allowsCleartext: allowsCleartext, requests))
         }
-        let headers = try reader.headers("headers")
-        requests = try Self.requests(reader.value("requests"), common: headers)
         checkHeaders = headers.compactMap { header in
             let value = try? header.filled(with: RequestValues(kind: "", idempotencyKey: ""))
             return value.map { HeaderLine(name: header.name, value: $0) }
         }
-        authentication = try Self.authentication(user: reader.string("basic_user"), files: files)
-        guard files.contains("client_certificate") == files.contains("client_key") else {
-            throw StartError("client_certificate, client_key: both or neither")
+        let user = reader.string("basic_user")
+        let authentication = reader.errors.attempt { () throws(StartError) in
+            try Self.authentication(user: user, files: files)
         }
-        connectTimeout = try reader.int("connect_timeout_ms", default: 5_000, in: 100...60_000)
-        timeout = try reader.int("timeout_ms", default: 15_000, in: 100...300_000)
-        maxConnections = try reader.int("max_connections", default: 8, in: 1...64)
-        let accountField = try reader.string("account_field").map { $0.split(separator: ".").map { String($0) } }
-        guard accountField?.isEmpty != true else {
-            throw StartError("account_field: a path such as user.id is accepted")
+        if files.contains("client_certificate") != files.contains("client_key") {
+            reader.errors.add("client_certificate, client_key: both or neither")
         }
+        connectTimeout = reader.int("connect_timeout_ms", default: 5_000, in: 100...60_000)
+        timeout = reader.int("timeout_ms", default: 15_000, in: 100...300_000)
+        maxConnections = reader.int("max_connections", default: 8, in: 1...64)
+        let accountField = reader.string("account_field").map { $0.split(separator: ".").map { String($0) } }
+        if accountField?.isEmpty == true { reader.errors.add("account_field: a path such as user.id is accepted") }
         rules = OutcomeRules(
-            successStatuses: try reader.statuses("success_statuses", in: 200...499),
-            absentStatuses: try reader.statuses("absent_statuses", in: 400...499) ?? [404, 410],
+            successStatuses: reader.statuses("success_statuses", in: 200...499),
+            absentStatuses: reader.statuses("absent_statuses", in: 400...499) ?? [404, 410],
             accountField: accountField)
-        let checkPath = try reader.string("check_path") ?? ""
-        guard try PathTemplate(checkPath, at: "check_path").placeholders.isEmpty else {
-            throw StartError("check_path: it has no placeholder")
+        checkPath = reader.string("check_path") ?? ""
+        reader.errors.add(Self.mistakes(ofCheckPath: checkPath))
+        reader.finish()
+        guard reader.errors.isEmpty, let baseURL, let authentication else { throw reader.errors.all }
+        self.baseURL = baseURL
+        self.authentication = authentication
+    }
+
+    /// What is wrong with sending these requests there. That a password may not go there is said of the settings, not of
+    /// each password: whoever sends none over this way says so.
+    private static func mistakes(
+        of baseURL: BaseURL, allowsCleartext: Bool, _ requests: [String: RequestTemplate?]
+    ) -> StartErrors {
+        var errors = StartErrors()
+        if baseURL.isEncrypted { return errors }
+        guard baseURL.isLoopbackLiteral || allowsCleartext else {
+            errors.add(
+                "base_url: http is accepted for 127.0.0.0/8 and [::1], or with allow_cleartext: true; else use https")
+            return errors
         }
-        self.checkPath = checkPath
-        try reader.finish()
+        if baseURL.isLoopbackLiteral && allowsCleartext { return errors }
+        for (kind, request) in requests.sorted(by: { $0.key < $1.key }) where request?.carriesSecret == true {
+            errors.add(
+                """
+                requests.\(kind): it carries a password, which is sent over https, or over http to 127.0.0.0/8 or [::1] \
+                with allow_cleartext: true; see base_url, or send no password here: null is accepted\
+                \(kind == passwordKind ? ", and a request with announce_only: true" : "")
+                """)
+        }
+        return errors
+    }
+
+    private static func mistakes(ofCheckPath path: String) -> StartErrors {
+        var errors = StartErrors()
+        let template = errors.attempt { () throws(StartError) in try PathTemplate(path, at: "check_path") }
+        if template?.placeholders.isEmpty == false { errors.add("check_path: it has no placeholder") }
+        return errors
     }
 
     /// How a kind is sent; `nil` if the settings say `null` for it.
     package func request(for kind: String) -> RequestTemplate? {
         (requests[kind] ?? requests["default"]) ?? nil
-    }
-
-    /// Whether a password may go to the target: encrypted, or within this machine by an address that says so.
-    package var mayCarrySecret: Bool {
-        baseURL.isEncrypted || (baseURL.isLoopbackLiteral && allowsCleartext)
     }
 
     private static func authentication(user: String?, files: Set<String>) throws(StartError) -> Authentication {
@@ -101,24 +128,27 @@ package struct WorkforceSettings: Sendable {
 
     /// The built-in requests, with those of the settings put over them, kind by kind.
     private static func requests(
-        _ written: JSON?, common: [HeaderTemplate]
-    ) throws(StartError) -> [String: RequestTemplate?] {
+        _ written: JSON?, common: [HeaderTemplate], _ errors: inout StartErrors
+    ) -> [String: RequestTemplate?] {
         let place = "requests"
         guard let defaults = try? JSON(parsing: RequestTemplate.defaults), let defaults = defaults.object else {
             preconditionFailure("the built-in requests are JSON")
         }
-        guard let written = (written ?? .object([:])).object else {
-            throw StartError("\(place): an object, kind to request, is accepted")
-        }
+        let members = (written ?? .object([:])).object
+        if members == nil { errors.add("\(place): an object, kind to request, is accepted") }
+        let all = defaults.merging(members ?? [:]) { _, written in written }
         var requests: [String: RequestTemplate?] = [:]
-        for (kind, json) in defaults.merging(written, uniquingKeysWith: { _, written in written }) {
-            let template = json == .null ? nil : try RequestTemplate(json, at: "\(place).\(kind)", common: common)
-            if kind == Self.passwordKind {
-                try template?.requirePassword(at: "\(place).\(kind)")
-            } else if template?.onlyAnnounces == true {
-                throw StartError("\(place).\(kind).announce_only: true is accepted for \(Self.passwordKind) only")
+        for (kind, json) in all.sorted(by: { $0.key < $1.key }) {
+            let template = errors.attempt { () throws(StartError) in
+                let template = json == .null ? nil : try RequestTemplate(json, at: "\(place).\(kind)", common: common)
+                if kind == Self.passwordKind {
+                    try template?.requirePassword(at: "\(place).\(kind)")
+                } else if template?.onlyAnnounces == true {
+                    throw StartError("\(place).\(kind).announce_only: true is accepted for \(Self.passwordKind) only")
+                }
+                return template
             }
-            requests.updateValue(template, forKey: kind)
+            requests.updateValue(template ?? nil, forKey: kind)
         }
         return requests
     }

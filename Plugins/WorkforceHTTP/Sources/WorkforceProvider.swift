@@ -26,17 +26,17 @@ final class WorkforceProvider: Provider {
         do {
             loop.submit(try job(for: delivery))
         } catch {
-            host.complete(delivery.id, error.completion)
+            host.complete(delivery.id, Completion(.refused, detail: error.reason))
         }
     }
 
     /// Why a delivery is not even tried.
     private struct NotTried: Error {
-        let completion: Completion
+        let reason: String
     }
 
     private func job(for delivery: borrowing Delivery) throws(NotTried) -> Job {
-        func refused(_ reason: String) -> NotTried { NotTried(completion: Completion(.refused, detail: reason)) }
+        func refused(_ reason: String) -> NotTried { NotTried(reason: reason) }
         guard let deliveryClass = delivery.deliveryClass else { throw refused("deliveries of this class are too new") }
         let hasSecret = delivery.withSecret { !$0.isEmpty }
         guard hasSecret || deliveryClass != .credential else { throw refused("an empty password is never sent") }
@@ -47,15 +47,6 @@ final class WorkforceProvider: Provider {
         guard !carriesSecret || !delivery.isTemporary || template.tellsTemporary else {
             throw refused(
                 "requests.\(delivery.kind): it does not hold {{temporary}}, so a temporary password would be permanent")
-        }
-        guard !carriesSecret || settings.mayCarrySecret else {
-            throw NotTried(
-                completion: Completion(
-                    .misconfigured,
-                    detail: """
-                        base_url: a password is sent over https, or over http to 127.0.0.0/8 or [::1] with \
-                        allow_cleartext: true
-                        """))
         }
         let request: FilledRequest
         do {
