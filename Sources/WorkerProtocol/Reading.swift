@@ -3,6 +3,13 @@ struct Reading {
     private(set) var bytes: [UInt8] = []
     private var sources: [Range<Int>] = []
 
+    /// The same with every letter in one case.
+    var folded: Self {
+        var folded = Reading()
+        forEachFolded(bytes) { byte, place in folded.append(byte, from: source(of: place)) }
+        return folded
+    }
+
     /// Where the bytes of a part came from.
     func source(of part: Range<Int>) -> Range<Int> {
         sources[part.lowerBound].lowerBound..<sources[part.upperBound - 1].upperBound
@@ -49,22 +56,41 @@ extension Reading {
 
     private static func json(_ text: [UInt8]) -> Self {
         let simple: [UInt8: UInt8] = [98: 8, 102: 12, 110: 10, 114: 13, 116: 9]  // b f n r t
+        return backslashed(text) { place, reading in
+            guard let unit = unit(text, place) else {
+                reading.append(simple[text[place + 1]] ?? text[place + 1], from: place..<place + 2)
+                return place + 2
+            }
+            let pair = trail(after: unit, self.unit(text, place + 6))
+            let end = place + (pair == nil ? 6 : 12)
+            reading.append(scalar(unit, pair), from: place..<end)
+            return end
+        }
+    }
+
+    private static func ldap(_ text: [UInt8]) -> Self {
+        backslashed(text) { place, reading in
+            let digits = text[place + 1] == UInt8(ascii: "x") ? place + 2 : place + 1
+            guard let byte = byte(text, digits) else {
+                reading.append(text[place + 1], from: place..<place + 2)
+                return place + 2
+            }
+            reading.append(byte, from: place..<digits + 2)
+            return digits + 2
+        }
+    }
+
+    /// - Parameter undo: appends what the escape at a place stands for, and returns where it ends. It begins with a
+    ///   backslash and has a byte after that.
+    private static func backslashed(_ text: [UInt8], _ undo: (Int, inout Self) -> Int) -> Self {
         var reading = Reading()
         var place = 0
         while place < text.count {
-            guard text[place] == UInt8(ascii: "\\"), place + 1 < text.count else {
+            if text[place] == UInt8(ascii: "\\"), place + 1 < text.count {
+                place = undo(place, &reading)
+            } else {
                 reading.append(text[place], from: place..<place + 1)
                 place += 1
-                continue
-            }
-            if let unit = unit(text, place) {
-                let pair = trail(after: unit, self.unit(text, place + 6))
-                let length = pair == nil ? 6 : 12
-                reading.append(scalar(unit, pair), from: place..<place + length)
-                place += length
-            } else {
-                reading.append(simple[text[place + 1]] ?? text[place + 1], from: place..<place + 2)
-                place += 2
             }
         }
         return reading
@@ -91,27 +117,6 @@ extension Reading {
     private static func scalar(_ unit: UInt16, _ trail: UInt16?) -> Unicode.Scalar {
         let units = [unit] + (trail.map { [$0] } ?? [])
         return String(decoding: units, as: UTF16.self).unicodeScalars.first ?? "\u{FFFD}"
-    }
-
-    private static func ldap(_ text: [UInt8]) -> Self {
-        var reading = Reading()
-        var place = 0
-        while place < text.count {
-            guard text[place] == UInt8(ascii: "\\"), place + 1 < text.count else {
-                reading.append(text[place], from: place..<place + 1)
-                place += 1
-                continue
-            }
-            let digits = text[place + 1] == UInt8(ascii: "x") ? place + 2 : place + 1
-            if let byte = byte(text, digits) {
-                reading.append(byte, from: place..<digits + 2)
-                place = digits + 2
-            } else {
-                reading.append(text[place + 1], from: place..<place + 2)
-                place += 2
-            }
-        }
-        return reading
     }
 
     private static func url(_ text: [UInt8]) -> Self {

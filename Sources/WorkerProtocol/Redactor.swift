@@ -6,8 +6,8 @@ internal import Synchronization
 ///
 /// It keeps none of them: a ``RollingHash`` of each, at a point that no other redactor has, is enough to find it again.
 /// It remembers each until its request has ended, and the latest beyond that, for a plugin may speak of a password after it
-/// has completed the request. A password is found as it is and in each way of ``Reading``; what a plugin hides otherwise, or
-/// tells in pieces, is not. Any thread.
+/// has completed the request. A password is found as it is and in each way of ``Reading``, in whatever letter case; what a
+/// plugin hides otherwise, or tells in pieces, is not. Any thread.
 public final class Redactor: Sendable {
     /// What stands in the place of a password.
     public static let mark = "[redacted]"
@@ -19,6 +19,7 @@ public final class Redactor: Sendable {
     /// So far beyond its limit a text is looked at.
     private static let furthestLook = 64 << 10
 
+    /// A password with its letters in one case.
     private struct Known: Hashable {
         var count: Int
         var hash: UInt64
@@ -48,7 +49,7 @@ public final class Redactor: Sendable {
     /// - Parameter frames: lent: any number of whole frames, as they were written here.
     public func remember(secretsOf frames: ByteBuffer) {
         forEachSecret(of: frames) { id, secret in
-            let known = Known(count: secret.count, hash: hash(secret))
+            let known = known(secret)
             state.withLock { state in
                 end(id, &state)
                 state.outstanding[id] = known
@@ -80,8 +81,17 @@ public final class Redactor: Sendable {
     /// Remembers a secret of the provider itself, for as long as this lives.
     public func keep(_ secret: UnsafeRawBufferPointer) {
         guard !secret.isEmpty else { return }
-        let hash = hash(secret)
-        state.withLock { $0.counts[secret.count, default: [:]][hash, default: 0] += 1 }
+        let known = known(secret)
+        state.withLock { $0.counts[known.count, default: [:]][known.hash, default: 0] += 1 }
+    }
+
+    private func known(_ secret: UnsafeRawBufferPointer) -> Known {
+        var known = Known(count: 0, hash: 0)
+        forEachFolded(secret) { byte, _ in
+            known.hash = hash.advance(known.hash, byte)
+            known.count += 1
+        }
+        return known
     }
 
     /// What a plugin said, fit for logs and lists: without passwords, cut to `limit` bytes at the end of a character, and
@@ -93,7 +103,7 @@ public final class Redactor: Sendable {
         let text = Array(bytes.prefix(limit + 1 + look))
         // What lies beyond was only looked at: it does not move up when a mark takes less room than its password.
         var shown = Self.cut(text, to: limit)
-        if let shortest = known.keys.min(), text.count >= shortest {
+        if !known.isEmpty {
             for secret in secrets(in: text, known).reversed() where secret.lowerBound < shown.endIndex {
                 guard secret.count >= Self.shortestCut else { return Self.mark }
                 shown.replaceSubrange(secret.clamped(to: shown.indices), with: Self.mark.utf8)
@@ -111,7 +121,7 @@ public final class Redactor: Sendable {
     /// Where secrets stand, in order; those that touch or overlap are one.
     private func secrets(in text: [UInt8], _ known: [Int: [UInt64: Int]]) -> [Range<Int>] {
         var found: [Range<Int>] = []
-        for (index, reading) in Reading.all(of: text).enumerated() {
+        for (index, reading) in Reading.all(of: text).lazy.map(\.folded).enumerated() {
             for (count, hashes) in known where count <= reading.bytes.count {
                 // In an encoding, a few bytes are found by chance even where nothing is encoded.
                 guard index == 0 || count >= Self.shortestCut else { continue }

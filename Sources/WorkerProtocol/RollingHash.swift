@@ -25,7 +25,8 @@ struct RollingHash: Sendable {
         return places
     }
 
-    private func advance(_ hash: UInt64, _ byte: UInt8) -> UInt64 {
+    /// The hash with one byte more; that of nothing is 0.
+    func advance(_ hash: UInt64, _ byte: UInt8) -> UInt64 {
         // Plus one, or leading zeros would not count.
         Self.reduced(Self.product(hash, point) + UInt64(byte) + 1)
     }

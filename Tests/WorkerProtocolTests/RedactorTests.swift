@@ -82,6 +82,40 @@ import WorkerProtocol
         #expect(!Redactor(capacity: 1).finds(in: form.bytes))
     }
 
+    @Test(arguments: forms.indices)
+    func `a password is found in another letter case`(index: Int) throws {
+        // ß stays as it is: in capitals it would become two letters.
+        let other = #"PA"ß\W&Ö<'/,É ☂🔑9"#
+        let form = Self.forms[index]
+        let redactor = try Self.redactor(knowing: other)
+        let words = redactor.words(Array("NO: ".utf8) + form.bytes + Array("; Sorry".utf8), atMost: 1_024)
+        #expect(words.hasPrefix("NO: ") && words.hasSuffix("; Sorry"), "\(form.name): \(words)")
+        #expect(words.contains(Redactor.mark) && words.utf8.count <= 40, "\(form.name): \(words)")
+    }
+
+    @Test(arguments: [
+        (#"zq7"<& x"#, #"ZQ7"<& X"#), ("Grüße, Ärger", "GRÜßE, ärger"), ("ΣΑΣ σας", "σας ΣΑΣ"), ("Привет", "ПРИВЕТ"),
+        // Letters that take more bytes in one case than in the other.
+        ("Ⱥⱦ ⱥȾ", "ⱥȾ Ⱥⱦ"), ("straſse", "STRASSE"), ("\u{212A}elvin", "kelvin"),
+    ])
+    func `a password is found by its letters, whatever their case`(password: String, said: String) throws {
+        let redactor = try Self.redactor(knowing: password)
+        #expect(redactor.words("<\(said)>".utf8, atMost: 99) == "<[redacted]>")
+        #expect(redactor.words(said.utf8, atMost: 99) == "[redacted]")
+        Array(said.utf8).withUnsafeBytes { said in
+            let keeper = Redactor(capacity: 1)
+            keeper.keep(said)
+            #expect(keeper.finds(in: password.utf8))
+        }
+    }
+
+    @Test func `what is not UTF-8 is compared byte by byte beside letters of any case`() throws {
+        let redactor = Redactor(capacity: 1)
+        ([0xFF, 0xC3] + Array("Key".utf8) + [0xE2, 0x82]).withUnsafeBytes { redactor.keep($0) }
+        #expect(redactor.finds(in: [0x20, 0xFF, 0xC3] + Array("kEY".utf8) + [0xE2, 0x82, 0x20]))
+        #expect(!redactor.finds(in: [0x20, 0xFE, 0xC3] + Array("kEY".utf8) + [0xE2, 0x82, 0x20]))
+    }
+
     @Test func `other words stay as they are`() throws {
         let redactor = try Self.redactor(knowing: Self.password, "correct horse")
         for words in [
