@@ -27,7 +27,8 @@ contract := Sources/CRuntimeSync/include
 header: packages
 	cc -std=c11 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c $(contract)/runtime_sync.h
 	g++ -std=c++17 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c++ $(contract)/runtime_sync.h
-	cc -std=c11 -Wall -Wextra -Werror -fsyntax-only -I $(contract) Plugins/Template/template.c
+	cc -std=c11 -pedantic -Wall -Wextra -Werror -fsyntax-only -I $(contract) Plugins/Template/template.c
+	g++ -std=c++17 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c++ -I $(contract) Plugins/Template/template.c
 
 # Throughput beside that of a plain C client, PostgreSQL and Redis, in the same run.
 bench: packages

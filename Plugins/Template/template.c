@@ -3,6 +3,8 @@
  * it, change the name, and put your target where the comments say so. The contract is in runtime_sync.h.
  *
  *   cc -shared -fPIC -I Sources/CRuntimeSync/include -o libTemplate.so template.c
+ *
+ * It is C11 and C++17 alike; in C++ name it template.cc.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,9 +26,19 @@ RTS_MANIFEST({
 static const rts_host *host;
 static char greeting[64];
 
+static rts_bytes words(const char *text) {
+    rts_bytes bytes;
+    bytes.data = (const uint8_t *)text;
+    bytes.size = strlen(text);
+    return bytes;
+}
+
 static void answer(uint64_t id, rts_outcome outcome, const char *detail) {
-    rts_completion completion = {.size = sizeof completion, .outcome = outcome};
-    completion.detail = (rts_bytes){(const uint8_t *)detail, strlen(detail)};
+    rts_completion completion;
+    memset(&completion, 0, sizeof completion);
+    completion.size = sizeof completion;
+    completion.outcome = outcome;
+    completion.detail = words(detail);
     (void)host->complete(host->context, id, &completion);
 }
 
@@ -39,7 +51,7 @@ static const char *start(const rts_start *request, void **state) {
     for (; json + sizeof key - 1 < end; json++) {
         if (memcmp(json, key, sizeof key - 1) != 0) continue;
         json += sizeof key - 1;
-        const char *quote = memchr(json, '"', (size_t)(end - json));
+        const char *quote = (const char *)memchr(json, '"', (size_t)(end - json));
         if (!quote || (size_t)(quote - json) >= sizeof greeting) return "greeting: at most 63 bytes are accepted";
         memcpy(greeting, json, (size_t)(quote - json));
         return NULL;
@@ -53,7 +65,7 @@ static void deliver(void *state, const rts_delivery *delivery) {
     (void)state;
     char line[256];
     snprintf(line, sizeof line, "%s: %.*s", greeting, (int)delivery->kind.size, (const char *)delivery->kind.data);
-    host->log(host->context, RTS_LOG_INFO, (rts_bytes){(const uint8_t *)line, strlen(line)});
+    host->log(host->context, RTS_LOG_INFO, words(line));
     answer(delivery->id, RTS_DELIVERED, "");
 }
 
@@ -67,12 +79,20 @@ static void stop(void *state) {
     (void)state;
 }
 
+#ifdef __cplusplus
+extern "C"
+#endif
 RTS_EXPORT const rts_plugin *runtime_sync_plugin(const rts_host *from);
 
-RTS_EXPORT const rts_plugin *runtime_sync_plugin(const rts_host *from) {
-    static const rts_plugin table = {
-        .size = sizeof table, .abi_major = RTS_ABI_MAJOR, .abi_minor = RTS_ABI_MINOR,
-        .start = start, .deliver = deliver, .check = check, .stop = stop};
+const rts_plugin *runtime_sync_plugin(const rts_host *from) {
+    static rts_plugin table;
+    table.size = sizeof table;
+    table.abi_major = RTS_ABI_MAJOR;
+    table.abi_minor = RTS_ABI_MINOR;
+    table.start = start;
+    table.deliver = deliver;
+    table.check = check;
+    table.stop = stop;
     host = from;
     return &table;
 }
