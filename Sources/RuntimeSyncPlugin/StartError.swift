@@ -46,7 +46,7 @@ public struct StartErrors: Sendable {
     }
 
     /// What `body` makes; `nil` if it throws, and its mistakes are noted.
-    public mutating func attempt<T>(_ body: () throws(StartError) -> T) -> T? {
+    public mutating func attempt<T: ~Copyable>(_ body: () throws(StartError) -> T) -> T? {
         do {
             return try body()
         } catch {

@@ -247,6 +247,33 @@ private let logout = Request(.notification, kind: "logout", event: #"{"id": "01J
     }
 }
 
+@Suite struct `Unusable settings and files` {
+    @Test func `are told together`() {
+        let error = #expect(throws: HarnessError.self) {
+            try Harness(
+                product: "WorkforceHTTP", settings: #"{"base_url": "https://127.0.0.1:9", "timeout_ms": 1}"#,
+                files: ["ca_file": "", "client_certificate": "", "client_key": "key"]
+            ).stop()
+        }
+        let words = error.map { "\($0)" } ?? ""
+        #expect(words.contains("(1) timeout_ms: "), "\(words)")
+        #expect(words.contains("(2) ca_file: "), "\(words)")
+        #expect(words.contains("(3) client_certificate: "), "\(words)")
+    }
+
+    @Test func `are told together of the ways to show who we are`() {
+        let error = #expect(throws: HarnessError.self) {
+            try Harness(
+                product: "WorkforceHTTP", settings: #"{"base_url": "https://127.0.0.1:9"}"#,
+                files: ["bearer_token": "two words", "ca_file": ""]
+            ).stop()
+        }
+        let words = error.map { "\($0)" } ?? ""
+        #expect(words.contains("(1) bearer_token: ") && words.contains("(2) ca_file: "), "\(words)")
+        #expect(!words.contains("two words"))
+    }
+}
+
 @Suite struct `Cleartext` {
     @Test func `that is to carry a password beyond an address of this machine refuses the start`() throws {
         for settings in [

@@ -17,15 +17,18 @@ struct Identity: ~Copyable, Sendable {
     /// - Parameters:
     ///   - authentication: what the settings chose.
     ///   - files: the descriptors that the host sent, by settings key.
+    /// - Throws: ``StartError`` with everything that is wrong with them.
     init(_ authentication: WorkforceSettings.Authentication, files: [String: Int32]) throws(StartError) {
-        let authorization = try Self.authorization(authentication, files)
-        let authorities = try Self.file("ca_file", files)
-        let certificate = try Self.file("client_certificate", files)
-        let key = try Self.file("client_key", files)
-        self.authorization = authorization
-        self.authorities = authorities
-        self.certificate = certificate
-        self.key = key
+        var errors = StartErrors()
+        let authorization = errors.attempt { () throws(StartError) in try Self.authorization(authentication, files) }
+        let authorities = errors.attempt { () throws(StartError) in try Self.file("ca_file", files) }
+        let certificate = errors.attempt { () throws(StartError) in try Self.file("client_certificate", files) }
+        let key = errors.attempt { () throws(StartError) in try Self.file("client_key", files) }
+        try errors.check()
+        self.authorization = authorization ?? nil
+        self.authorities = authorities ?? nil
+        self.certificate = certificate ?? nil
+        self.key = key ?? nil
     }
 
     private static func authorization(

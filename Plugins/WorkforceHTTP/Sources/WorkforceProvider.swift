@@ -17,8 +17,15 @@ final class WorkforceProvider: Provider {
         } catch {
             throw StartError("settings: \(error)")
         }
-        settings = try WorkforceSettings(json, files: Set(start.files.keys))
-        let identity = try Identity(settings.authentication, files: start.files)
+        var errors = StartErrors()
+        let settings = errors.attempt { () throws(StartError) in
+            try WorkforceSettings(json, files: Set(start.files.keys))
+        }
+        let identity = errors.attempt { () throws(StartError) in
+            try Identity(settings?.authentication ?? .none, files: start.files)
+        }
+        guard let settings, let identity else { throw errors.all }
+        self.settings = settings
         loop = try TransferLoop(host: host, settings: settings, identity: identity)
     }
 
