@@ -19,8 +19,18 @@ struct ControlOptions: ParsableArguments {
         try await client().call(method, path, seconds: seconds)
     }
 
+    /// Settings that are wrong elsewhere are no reason to leave a daemon alone that runs on what they were.
     private func client() throws -> ControlClient {
-        try socket.map { ControlClient(socket: $0) } ?? options.load().daemon.controlClient
+        if let socket { return ControlClient(socket: socket) }
+        let loaded = options.loader.load(file: options.path)
+        let errors = loaded.issues.filter { $0.severity == .error }
+        let decisive = errors.filter { $0.key.isEmpty || $0.key.hasPrefix("control") }
+        guard decisive.isEmpty else {
+            options.report(decisive)
+            throw ExitCode.settings
+        }
+        if !errors.isEmpty { printError("warning: the settings have errors; `runtime-sync check` tells them") }
+        return loaded.daemon.controlClient
     }
 
     /// Tells on stderr if the daemon takes no events in; `list` commands are where an operator looks.
