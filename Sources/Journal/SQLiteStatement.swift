@@ -46,6 +46,13 @@ final class SQLiteStatement {
         }
     }
 
+    /// Binds a blob; SQLite copies it.
+    func bind(_ value: [UInt8], at place: Int32) {
+        value.withUnsafeBytes { bytes in
+            _ = sqlite3_bind_blob(handle, place, bytes.baseAddress ?? Self.empty, Int32(bytes.count), Self.copying)
+        }
+    }
+
     /// Binds a blob without a copy while `body` runs the statement.
     func withBlob(_ value: [UInt8], at place: Int32, _ body: () throws -> Void) rethrows {
         try value.withUnsafeBytes { bytes in
