@@ -140,6 +140,21 @@ struct OperatorTests {
         #expect(try rig.report().unaccounted == 0)
     }
 
+    @Test func `a dead letter that is tried again when it is too old gives way to a newer one that waits`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)])
+        let id = try refused(rig, TestEvent(id: "e1", kind: .profileUpdated, sequence: 1, email: "old@x"))
+        try rig.advance(120_000)
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, email: "new@x"))
+        #expect(try rig.answer(.retry).attributes?.contains("old@x") == true)
+        #expect(try rig.ended() == ["superseded": 1])
+        #expect(try rig.answer(.delivered).attributes?.contains("new@x") == true)
+        try rig.flush()
+        #expect(try rig.journal.deadLetters().isEmpty)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
     @Test func `what is dropped is counted, and its password is gone`() throws {
         let rig = try Rig()
         let dead = try refused(rig, TestEvent(id: "e1", password: "p"))
