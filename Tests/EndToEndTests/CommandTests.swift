@@ -44,7 +44,7 @@ extension `End to end` {
                 installation.kc.request(Array(lines.joined(separator: [10])), type: "application/x-ndjson"))
             try await eventually("the journal is full") { try installation.post(Event(.logout)).status == 503 }
             let full = try await installation.run("providers", "list")
-            #expect(full.output.contains("no events are taken in since "), "\(full)")
+            #expect(full.output.contains("events are refused since "), "\(full)")
             let json = try await installation.run("providers", "list", "--json")
             for words in [#""unreadable":{"dead letters":1}"#, #""want":{"reason":"#] {
                 #expect(json.output.contains(words), "\(words): \(json)")

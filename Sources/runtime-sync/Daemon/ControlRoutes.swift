@@ -62,7 +62,9 @@ struct ControlRoutes: Sendable {
     }
 
     private var want: DaemonStatus.Want? {
-        room.want.map { DaemonStatus.Want(since: "\($0.since)", reason: $0.reason, refused: $0.refused) }
+        room.want.map {
+            DaemonStatus.Want(since: "\($0.since)", last: "\($0.last)", reason: $0.reason, refused: $0.refused)
+        }
     }
 
     private func providers() async throws -> [ProviderStatus] {
@@ -112,20 +114,22 @@ struct ControlRoutes: Sendable {
 /// What `GET /status` answers.
 struct DaemonStatus: Codable, Sendable {
     var version: String
-    /// Why no events are taken in, although the daemon runs.
+    /// Why events are refused, although the daemon runs.
     struct Want: Codable, Sendable {
+        /// When one was first refused, and when last; RFC 3339.
         var since: String
+        var last: String
         var reason: String
         /// Events that were answered 503 since.
         var refused: Int
 
         /// For people.
-        var words: String { "no events are taken in since \(since): \(reason); \(refused) refused" }
+        var words: String { "events are refused since \(since): \(reason); \(refused) so far, the last at \(last)" }
     }
 
     /// Where the intake listens; empty until it does.
     var intake: String
-    /// Absent while events are taken in.
+    /// Absent from when an event is taken in until one is refused again.
     var want: Want?
 }
 
@@ -143,6 +147,6 @@ struct ProviderStatus: Codable, Sendable {
     var lastLoss: String?
     /// Connections that the settings do not allow.
     var refusedEgress: UInt64
-    /// Absent while events are taken in; the same for all providers.
+    /// Absent from when an event is taken in until one is refused again; the same for all providers.
     var want: DaemonStatus.Want?
 }
