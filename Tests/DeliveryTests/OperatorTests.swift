@@ -259,19 +259,6 @@ struct OperatorTests {
     }
 }
 
-@Suite struct QueueCountTests {
-    @Test(arguments: [
-        (0, 0, 1), (7, 3, 7), (3, 7, 7), (100_000, 1, 100_000), (100_001, 0, nil), (0, 1_000_000, nil),
-    ])
-    func `only a limit that is taken is advised`(waiting: Int, dead: Int, limit: Int?) {
-        var count = QueueCount()
-        count.waiting = waiting
-        count.dead = dead
-        #expect(count.limitOfAll == limit)
-        #expect(limit.map(QueueCount.limits.contains) ?? true)
-    }
-}
-
 extension Rig {
     /// What the journal holds of the queue.
     func page() throws -> QueuePage {

@@ -22,13 +22,18 @@ struct ControlRoutes: Sendable {
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
             ControlRoute(.post, "/providers/:name/resume") { try await pause($0, false) },
             ControlRoute(.get, "/queue") { request in
-                guard let limit = Int(request.query["limit"] ?? "100"), QueueCount.limits.contains(limit) else {
+                let filter = try QueueFilter(query: request.query)
+                guard let state = filter.state else { throw ControlError(status: 400, "state is waiting or dead") }
+                let after = try Self.number("after", of: request)
+                let limit = try Self.number("limit", of: request) ?? Int64(QueueList.sizes.upperBound)
+                guard let limit = Int(exactly: limit), QueueList.sizes.contains(limit) else {
                     throw ControlError(
                         status: 400,
-                        "limit is a whole number, \(QueueCount.limits.lowerBound) to \(QueueCount.limits.upperBound)")
+                        "limit is a whole number, \(QueueList.sizes.lowerBound) to \(QueueList.sizes.upperBound)")
                 }
-                let filter = try QueueFilter(query: request.query)
-                return try await Self.answering { try await dispatcher.queue(filter, limit: limit) }
+                return try await Self.answering {
+                    try await dispatcher.list(state, filter, after: after, limit: limit)
+                }
             },
             ControlRoute(.get, "/queue/count") { request in
                 let filter = try QueueFilter(query: request.query)
@@ -87,6 +92,12 @@ struct ControlRoutes: Sendable {
             throw ControlError(status: 400, "a delivery's id is a number; `queue list` shows them")
         }
         return id
+    }
+
+    private static func number(_ name: String, of request: ControlRequest) throws -> Int64? {
+        guard let text = request.query[name] else { return nil }
+        guard let number = Int64(text) else { throw ControlError(status: 400, "\(name) is a whole number") }
+        return number
     }
 
     private static func answering(_ body: () async throws -> some Encodable) async throws -> [UInt8] {
