@@ -8,7 +8,6 @@ final class ReadConnection: @unchecked Sendable {  // the statements are touched
         case hash(Hash128)
         case text(String)
         case bytes([UInt8])
-        case null
     }
 
     private let queue: DatabaseQueue
@@ -40,7 +39,6 @@ final class ReadConnection: @unchecked Sendable {  // the statements are touched
                     case .hash(let value): statement.bind(value, at: place)
                     case .text(let value): statement.bind(value, at: place)
                     case .bytes(let value): statement.bind(value, at: place)
-                    case .null: statement.bindNull(at: place)
                     }
                 }
                 try statement.query(row)

@@ -21,10 +21,6 @@ final class SQLiteStatement {
         sqlite3_finalize(handle)
     }
 
-    func bindNull(at place: Int32) {
-        sqlite3_bind_null(handle, place)
-    }
-
     func bind(_ value: Int64, at place: Int32) {
         sqlite3_bind_int64(handle, place, value)
     }

@@ -65,7 +65,7 @@ struct FailureTests {
             journal.start(listener)
             let ticket = try journal.submit(.sample("good"), group: listener, token: 1)
             try listener.heard.wait { $0.results.count == 1 }
-            var limit = rlimit(rlim_cur: 100_000, rlim_max: 100_000)
+            var limit = rlimit(rlim_cur: 100_000, rlim_max: rlim_t(Int64.max))
             try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)  // RLIMIT_FSIZE
             let big = [UInt8](repeating: 1, count: 200_000)
             try journal.submit(.sample("bad", body: big), group: listener, token: 2)
@@ -73,6 +73,11 @@ struct FailureTests {
             #expect(heard.failures == [2: .dead])
             #expect(heard.results.map(\.token) == [1])
             #expect(heard.events.map(\.record.id) == ["good"])
+            // There would be room again; nobody else writes either.
+            limit.rlim_cur = limit.rlim_max
+            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)
+            #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }
+            #expect(throws: JournalError.self) { try journal.slot(for: "ldap") }
             #expect(throws: SubmitRefusal.closed) { try journal.submit(.sample("late"), group: listener, token: 3) }
             #expect(throws: SubmitRefusal.closed) { try journal.submit(JournalChanges()) }
             #expect(throws: SubmitRefusal.closed) {
@@ -141,10 +146,10 @@ struct FailureTests {
     func `a full disk refuses events, keeps changes, and goes on when there is room`() throws {
         let folder = try Folder()
         let path = folder.path
-        try #require(mount("tmpfs", path, "tmpfs", 0, "size=2m,mode=700") == 0)
+        try #require(mount("tmpfs", path, "tmpfs", 0, "size=4m,mode=700") == 0)
         defer { umount2(path, 0) }
         let ballast = open("\(path)/ballast", O_WRONLY | O_CREAT, 0o600)
-        try #require(posix_fallocate(ballast, 0, 1 << 20) == 0)
+        try #require(posix_fallocate(ballast, 0, 3 << 20) == 0)
         close(ballast)
 
         let journal = try Journal(folder: path)
