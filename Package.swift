@@ -7,7 +7,7 @@ import PackageDescription
 //   top      runtime-sync                                  runtime-sync-worker (C)
 //   second   Intake  Control  Delivery  Supervision        CSandbox
 //   first    Credentials  Journal  WorkerProtocol  Settings  Sockets
-//   ground   EventModel (imports nothing)   CRuntimeSync (the public C header)   CWorkerProtocol (frame numbers)
+//   ground   EventModel, Threads (import nothing)   CRuntimeSync (the public C header)   CWorkerProtocol (frame numbers)
 //
 // Plugins stand beside the house: they see CRuntimeSync, and the bundled ones RuntimeSyncPlugin, its Swift face.
 
@@ -86,10 +86,11 @@ let package = Package(
         .target(name: "CRuntimeSync"),
         .target(name: "CWorkerProtocol"),
         .target(name: "EventModel", swiftSettings: strict),
+        .target(name: "Threads", swiftSettings: strict),
 
         // First floor
         .target(name: "Credentials", dependencies: ["EventModel", crypto], swiftSettings: strict),
-        .target(name: "Journal", dependencies: ["EventModel", grdb, sqlite], swiftSettings: strict),
+        .target(name: "Journal", dependencies: ["EventModel", "Threads", grdb, sqlite], swiftSettings: strict),
         .target(
             name: "WorkerProtocol", dependencies: ["EventModel", "CWorkerProtocol", nioCore], swiftSettings: strict),
         .target(name: "Sockets", dependencies: [nioCore, nioPosix, lifecycle], swiftSettings: strict),
@@ -112,11 +113,13 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Delivery",
-            dependencies: ["EventModel", "Credentials", "Journal", "WorkerProtocol", nioCore, logging],
+            dependencies: ["EventModel", "Credentials", "Journal", "Threads", "WorkerProtocol", nioCore, logging],
             swiftSettings: strict),
         .target(
             name: "Supervision",
-            dependencies: ["EventModel", "WorkerProtocol", "CWorkerProtocol", "CSpawn", nioCore, nioPosix, logging],
+            dependencies: [
+                "EventModel", "Threads", "WorkerProtocol", "CWorkerProtocol", "CSpawn", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict),
         .target(name: "CSpawn", dependencies: ["CWorkerProtocol"], cSettings: strictC),
         .target(name: "CSandbox", dependencies: ["CWorkerProtocol"], cSettings: strictC),
@@ -126,7 +129,7 @@ let package = Package(
             name: "runtime-sync",
             dependencies: [
                 "EventModel", "Credentials", "Journal", "Settings", "WorkerProtocol", "Intake", "Control", "Delivery",
-                "Supervision", "Sockets", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1, nioSSL,
+                "Supervision", "Sockets", "Threads", "CSpawn", httpClient, logging, nioCore, nioPosix, nioHTTP1, nioSSL,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 lifecycle, httpTypes,
             ],
@@ -166,12 +169,12 @@ let package = Package(
 
         // What the tests stand on: folders and processes, real servers, a host for one plugin, whole installations,
         // plugins that misbehave
-        .target(name: "Workbench", path: "Tests/Workbench", swiftSettings: strict),
+        .target(name: "Workbench", dependencies: ["Threads"], path: "Tests/Workbench", swiftSettings: strict),
         .target(
             name: "TargetServers", dependencies: ["CLDAP", "Workbench"], path: "Tests/TargetServers",
             swiftSettings: strict),
         .target(
-            name: "PluginHarness", dependencies: ["CRuntimeSync", "Workbench"], path: "Tests/PluginHarness",
+            name: "PluginHarness", dependencies: ["CRuntimeSync", "Threads", "Workbench"], path: "Tests/PluginHarness",
             swiftSettings: strict),
         .target(
             name: "Installations", dependencies: ["TargetServers", "Workbench"], path: "Tests/Installations",
@@ -202,6 +205,7 @@ let package = Package(
         .target(name: "CSandboxTests", dependencies: ["CSpawn"], path: "Tests/CSandboxTests", cSettings: strictC),
 
         // Tests
+        .testTarget(name: "ThreadsTests", dependencies: ["Threads"], swiftSettings: strict),
         .testTarget(name: "EventModelTests", dependencies: ["EventModel", "Workbench"], swiftSettings: strict),
         .testTarget(
             name: "CredentialsTests", dependencies: ["Credentials", "EventModel", "Workbench", crypto],

@@ -1,6 +1,6 @@
 internal import EventModel
-internal import Glibc
 internal import Journal
+internal import Threads
 
 /// The thread that owns the core: takes the inbox, lets the core decide, hands the changes to the journal.
 final class DispatchThread: @unchecked Sendable {  // touched by its own thread only, once started
@@ -25,17 +25,11 @@ final class DispatchThread: @unchecked Sendable {  // touched by its own thread 
     }
 
     func run() {
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(self).toOpaque()
-        let code = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<DispatchThread>.fromOpaque(context).takeRetainedValue().work()
-                return nil
-            }, context)
-        precondition(code == 0, "no thread for the dispatcher: \(code)")
-        pthread_detach(thread)
+        do {
+            try SystemThread.detached("dispatcher") { self.work() }
+        } catch {
+            preconditionFailure("no thread for the dispatcher: \(error)")
+        }
     }
 
     private func work() {

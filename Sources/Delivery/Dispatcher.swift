@@ -2,6 +2,7 @@ public import EventModel
 public import Journal
 public import Logging
 internal import Synchronization
+internal import Threads
 
 /// Takes committed events to the providers: one thread that owns the ``DispatchCore``, and the inbox through which
 /// everybody else talks to it. All methods may be called from any thread; none blocks for long.
@@ -39,7 +40,9 @@ public final class Dispatcher: CommitObserver, Sendable {
             journal: journal, vault: vault, reader: EnvelopeReader(names: names), routes: routes,
             retention: retention, logger: logger, now: start.wall,
             aside: { [inbox] work in
-                SideThread.run {
+                // It may wait for the disk, which neither the dispatcher nor Swift's tasks should. If there is no thread
+                // now: what was wanted is wanted again later.
+                try? SystemThread.detached("aside") {
                     let findings = work()
                     inbox.add { $0.questions.append { core, _ in findings(core) } }
                 }

@@ -1,9 +1,9 @@
-internal import Glibc
+internal import Threads
 
 /// What waits for the writer: filled by any thread under a short lock, emptied by the writer with one exchange.
 ///
 /// A thread that brings something signals only if the writer sleeps and has asked to be woken for it.
-final class Inbox: @unchecked Sendable {  // every field is touched under the lock
+final class Inbox: Sendable {
     struct PendingEvent {
         let record: EventRecord
         let group: (any CommitGroup)?
@@ -31,36 +31,24 @@ final class Inbox: @unchecked Sendable {  // every field is touched under the lo
         case stop
     }
 
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let wakeUp = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private struct State {
+        var batch = Batch()
+        var bytes = 0
+        var waiting = CommitPolicy.Waiting()
+        var nextTicket: UInt64 = 0
+        var refusal: SubmitRefusal?
+        /// How many rows of changes wake the writer; `nil` while it is awake.
+        var wakeAt: Int?
+        var wakeUps = 0
+    }
 
     private let eventLimit: Int
     private let byteLimit: Int
-    private var batch = Batch()
-    private var bytes = 0
-    private var waiting = CommitPolicy.Waiting()
-    private var nextTicket: UInt64 = 0
-    private var refusal: SubmitRefusal?
-    /// How many rows of changes wake the writer; `nil` while it is awake.
-    private var wakeAt: Int?
-    private var wakeUps = 0
+    private let monitor = Monitor(State())
 
     init(eventLimit: Int, byteLimit: Int) {
         self.eventLimit = eventLimit
         self.byteLimit = byteLimit
-        pthread_mutex_init(lock, nil)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(wakeUp, &attributes)
-        pthread_condattr_destroy(&attributes)
-    }
-
-    deinit {
-        pthread_cond_destroy(wakeUp)
-        pthread_mutex_destroy(lock)
-        wakeUp.deallocate()
-        lock.deallocate()
     }
 
     /// Takes all the events or none.
@@ -68,130 +56,107 @@ final class Inbox: @unchecked Sendable {  // every field is touched under the lo
         _ records: [EventRecord], _ group: (any CommitGroup)?, _ token: UInt64
     ) throws(SubmitRefusal) -> Ticket {
         let size = records.reduce(0) { $0 + $1.body.count + ($1.secret?.count ?? 0) }
-        return try locked { () throws(SubmitRefusal) in
-            if let refusal { throw refusal }
+        return try monitor.withLock { state throws(SubmitRefusal) in
+            if let refusal = state.refusal { throw refusal }
             // A single submission larger than the limits may pass while nothing else waits.
-            guard batch.events.isEmpty || batch.events.count + records.count <= eventLimit,
-                bytes == 0 || bytes + size <= byteLimit
+            guard state.batch.events.isEmpty || state.batch.events.count + records.count <= eventLimit,
+                state.bytes == 0 || state.bytes + size <= byteLimit
             else { throw .tooManyWaiting }
             for (index, record) in records.enumerated() {
                 // The last one answers for all: they are committed in order.
                 let waiter = index == records.count - 1 ? group : nil
-                batch.events.append(PendingEvent(record: record, group: waiter, token: token))
+                state.batch.events.append(PendingEvent(record: record, group: waiter, token: token))
             }
-            bytes += size
-            nextTicket += UInt64(records.count)
-            waiting.events = batch.events.count
-            signal(ifChanges: .max)
-            return Ticket(number: nextTicket - 1)
+            state.bytes += size
+            state.nextTicket += UInt64(records.count)
+            state.waiting.events = state.batch.events.count
+            signal(&state, ifChanges: .max)
+            return Ticket(number: state.nextTicket - 1)
         }
     }
 
     func submit(barrier ticket: Ticket, _ group: any CommitGroup, _ token: UInt64) throws(SubmitRefusal) {
-        try locked { () throws(SubmitRefusal) in
-            if refusal == .closed { throw .closed }
-            batch.barriers.append(PendingBarrier(ticket: ticket, group: group, token: token))
-            waiting.barriers += 1
-            signal(ifChanges: .max)
+        try monitor.withLock { state throws(SubmitRefusal) in
+            if state.refusal == .closed { throw .closed }
+            state.batch.barriers.append(PendingBarrier(ticket: ticket, group: group, token: token))
+            state.waiting.barriers += 1
+            signal(&state, ifChanges: .max)
         }
     }
 
     func submit(_ changes: JournalChanges) throws(SubmitRefusal) {
-        try locked { () throws(SubmitRefusal) in
-            if refusal == .closed { throw .closed }
-            if batch.changes.isEmpty { waiting.changesSince = monotonicNow() }
-            batch.changes.append(changes)
-            waiting.changes += max(1, changes.weight)
-            signal(ifChanges: waiting.changes)
+        try monitor.withLock { state throws(SubmitRefusal) in
+            if state.refusal == .closed { throw .closed }
+            if state.batch.changes.isEmpty { state.waiting.changesSince = monotonicNow() }
+            state.batch.changes.append(changes)
+            state.waiting.changes += max(1, changes.weight)
+            signal(&state, ifChanges: state.waiting.changes)
         }
     }
 
     /// Puts changes back that could not be written: they count before all that came since.
     func putBack(_ changes: [JournalChanges]) {
-        locked {
-            batch.changes = changes + batch.changes
-            waiting.changes = batch.changes.reduce(0) { $0 + max(1, $1.weight) }
+        monitor.withLock { state in
+            state.batch.changes = changes + state.batch.changes
+            state.waiting.changes = state.batch.changes.reduce(0) { $0 + max(1, $1.weight) }
         }
     }
 
     /// From now on new events are refused, or accepted again.
     func setFull(_ isFull: Bool) {
-        locked {
-            if refusal != .closed { refusal = isFull ? .full : nil }
+        monitor.withLock { state in
+            if state.refusal != .closed { state.refusal = isFull ? .full : nil }
         }
     }
 
     /// Refuses everything from now on; what waits is still written.
     func close() {
-        locked {
-            refusal = .closed
-            waiting.isClosing = true
-            signal(ifChanges: .max)
+        monitor.withLock { state in
+            state.refusal = .closed
+            state.waiting.isClosing = true
+            signal(&state, ifChanges: .max)
         }
     }
 
     /// Refuses everything from now on, and gives what waits to who must answer it.
     func abandon() -> Batch {
-        locked {
-            refusal = .closed
-            return exchange()
+        monitor.withLock { state in
+            state.refusal = .closed
+            return Self.exchange(&state)
         }
     }
 
     /// How often the writer was woken before its time.
-    var wakeUpCount: Int { locked { wakeUps } }
+    var wakeUpCount: Int { monitor.withLock(\.wakeUps) }
 
     /// Sleeps until the policy finds something to do. Only the writer calls this.
-    func next(_ policy: borrowing CommitPolicy) -> Work {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        while true {
-            switch policy.next(waiting, at: monotonicNow()) {
-            case .commit(let durability): return .commit(exchange(), durability)
-            case .checkpoint(let emptying): return .checkpoint(emptying: emptying)
-            case .stop: return .stop
-            case .wait(let moment, let changes): sleep(until: moment, orChanges: changes)
+    func next(_ policy: CommitPolicy) -> Work {
+        monitor.wait { state, _ in
+            state.wakeAt = nil
+            switch policy.next(state.waiting, at: monotonicNow()) {
+            case .commit(let durability): return .found(.commit(Self.exchange(&state), durability))
+            case .checkpoint(let emptying): return .found(.checkpoint(emptying: emptying))
+            case .stop: return .found(.stop)
+            case .wait(let moment, let changes):
+                state.wakeAt = changes
+                return .wait(until: moment)
             }
         }
     }
 
-    private func sleep(until moment: Int64?, orChanges changes: Int) {
-        wakeAt = changes
-        defer { wakeAt = nil }
-        guard let moment else {
-            pthread_cond_wait(wakeUp, lock)
-            return
-        }
-        var time = timespec(tv_sec: Int(moment / 1_000_000_000), tv_nsec: Int(moment % 1_000_000_000))
-        pthread_cond_timedwait(wakeUp, lock, &time)
+    private func signal(_ state: inout State, ifChanges changes: Int) {
+        guard let wakeAt = state.wakeAt, changes >= wakeAt else { return }
+        state.wakeAt = nil  // one signal is enough
+        state.wakeUps += 1
+        monitor.wake()
     }
 
-    private func signal(ifChanges changes: Int) {
-        guard let wakeAt, changes >= wakeAt else { return }
-        self.wakeAt = nil  // one signal is enough
-        wakeUps += 1
-        pthread_cond_signal(wakeUp)
-    }
-
-    private func exchange() -> Batch {
+    private static func exchange(_ state: inout State) -> Batch {
         var taken = Batch()
-        swap(&taken, &batch)
-        taken.firstTicket = nextTicket - UInt64(taken.events.count)
-        bytes = 0
-        waiting = CommitPolicy.Waiting(isClosing: waiting.isClosing)
+        swap(&taken, &state.batch)
+        taken.firstTicket = state.nextTicket - UInt64(taken.events.count)
+        state.bytes = 0
+        state.waiting = CommitPolicy.Waiting(isClosing: state.waiting.isClosing)
         return taken
     }
-
-    private func locked<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        return try body()
-    }
-}
-
-/// Nanoseconds since some moment before the process; they never go back.
-func monotonicNow() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }

@@ -1,5 +1,6 @@
 internal import GRDB
 internal import Synchronization
+internal import Threads
 
 /// The one thread that writes: takes what waits, commits it, answers, and begins again, for the daemon's whole life.
 final class Writer: Sendable {

@@ -1,10 +1,10 @@
-internal import Glibc
 internal import Synchronization
+internal import Threads
 
 /// The writer's own thread, for it spends its life waiting for the disk.
 final class WriterThread: Sendable {
     private struct State {
-        var thread: pthread_t?
+        var thread: SystemThread?
         var writer: Writer?
         var isJoined = false
     }
@@ -17,15 +17,11 @@ final class WriterThread: Sendable {
         state.withLock { state in
             precondition(state.writer == nil, "the journal has one writer")
             state.writer = writer
-            var thread = pthread_t()
-            let code = pthread_create(
-                &thread, nil,
-                { context in
-                    if let context { Unmanaged<Writer>.fromOpaque(context).takeRetainedValue().run() }
-                    return nil
-                }, Unmanaged.passRetained(writer).toOpaque())
-            precondition(code == 0, "no thread for the journal's writer")
-            state.thread = thread
+            do {
+                state.thread = try SystemThread("journal") { writer.run() }
+            } catch {
+                preconditionFailure("no thread for the journal's writer: \(error)")
+            }
         }
     }
 
@@ -40,7 +36,7 @@ final class WriterThread: Sendable {
             }
             return (!state.isJoined, state.thread, state.writer)
         }
-        if let thread { pthread_join(thread, nil) }
+        thread?.join()
         return isFirst && writer?.hasDied != true
     }
 }

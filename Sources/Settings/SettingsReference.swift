@@ -33,7 +33,7 @@ public enum SettingsReference: Sendable {
     public static func providerDocument(
         name: String, manifest: PluginManifest, examples: [String: String] = [:]
     ) -> String {
-        let file = ProviderSettings(name: name, file: "", retry: RetrySettings())
+        let file = ProviderSettings(name: name, file: "", retry: RetrySettings()).withDefaults(of: manifest)
         let keys = ProviderSettings.fields.map { field in
             let key = field.describe(file)
             return key.name == "settings" ? key.with(children: manifest.settings.keys) : key

@@ -29,9 +29,13 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
         } catch let error as CancellationError {
             throw error
         } catch {
-            let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
-            throw ListenerError("\(self) cannot be listened on: \(reason)")
+            throw refusal(because: error)
         }
+    }
+
+    private func refusal(because error: any Error) -> ListenerError {
+        let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+        return ListenerError("\(self) cannot be listened on: \(reason)")
     }
 
     /// Gives a Unix socket its rights, which the umask has kept back until now.
@@ -41,19 +45,45 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// A socket that a dead process left behind goes; anything else stays, and is in the way.
     private static func makeRoom(_ path: String) throws(ListenerError) {
-        guard try isSocket(path) else { return }
-        guard !isAnswered(path) else {
-            throw ListenerError("unix:\(path) cannot be listened on: another process does")
-        }
-        unlink(path)
+        if try isAbandoned(path) { unlink(path) }
     }
 
-    /// What would keep a server from listening here, as far as that can be told without listening. That another one
-    /// does, or that a port is taken, is not looked at.
+    /// What would keep a server from listening here, another server included, as far as that can be told without
+    /// listening. A port is taken for a moment, in a way that keeps nobody else from it (``take(host:port:)``).
     public var obstacle: ListenerError? {
-        guard case .unix(let path) = self else { return nil }
+        switch self {
+        case .tcp(let host, let port):
+            do {
+                try Self.take(host: host, port: port)
+                return nil
+            } catch {
+                return refusal(because: error)
+            }
+        case .unix(let path): return obstacle(path)
+        }
+    }
+
+    /// Takes a port as a server would, and lets go of it at once. A server that takes it in between can: both ask for
+    /// `SO_REUSEADDR`, with which only a socket that listens excludes others (socket(7)).
+    private static func take(host: String, port: Int) throws {
+        let address = try SocketAddress.makeAddressResolvingHost(host, port: port)
+        let descriptor = socket(
+            address.protocol.rawValue, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
+        defer { close(descriptor) }
+        var on: Int32 = 1
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size)
+        // As SwiftNIO does: an IPv4 server on the same port is in nobody's way.
+        if case .v6 = address { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, size) }
+        guard address.withSockAddr({ bind(descriptor, $0, socklen_t($1)) }) == 0 else {
+            throw IOError(errnoCode: errno, reason: "bind")
+        }
+    }
+
+    private func obstacle(_ path: String) -> ListenerError? {
         do throws(ListenerError) {
-            _ = try Self.isSocket(path)
+            _ = try Self.isAbandoned(path)
         } catch {
             return error
         }
@@ -63,6 +93,15 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
             return ListenerError("\(self) cannot be listened on: its folder \(folder): \(reason)")
         }
         return nil
+    }
+
+    /// Whether a dead process left a socket there; `false` if there is nothing.
+    private static func isAbandoned(_ path: String) throws(ListenerError) -> Bool {
+        guard try isSocket(path) else { return false }
+        guard !isAnswered(path) else {
+            throw ListenerError("unix:\(path) cannot be listened on: another process does")
+        }
+        return true
     }
 
     /// Whether there is a socket; `false` if there is nothing.

@@ -3,6 +3,7 @@ internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import Synchronization
+internal import Threads
 internal import WorkerProtocol
 
 /// Looks names up and connects sockets for one worker, which may do neither itself.
@@ -28,7 +29,11 @@ final class EgressBroker: Sendable {
     ) throws(SystemError) {
         let broker = EgressBroker(
             pair: pair, patience: patience, refusals: refusals, redactor: redactor, logger: logger)
-        try startThread("egress") { broker.serve(policy) }
+        do {
+            try SystemThread.detached("egress") { broker.serve(policy) }
+        } catch {
+            throw SystemError("pthread_create", error.code)
+        }
     }
 
     private init(

@@ -1,6 +1,7 @@
 internal import CSpawn
 internal import Glibc
 internal import Synchronization
+internal import Threads
 
 /// Makes the worker processes, waits for them and kills them, all on one thread that lives as long as the daemon.
 ///
@@ -36,7 +37,7 @@ public final class Spawner: Sendable {
 
     public init() throws {
         (ear, bell) = try Descriptor.pair(SOCK_STREAM)
-        try startThread("spawner") { [self] in run() }
+        try SystemThread.detached("spawner") { [self] in run() }
     }
 
     func spawn(_ order: Order) {

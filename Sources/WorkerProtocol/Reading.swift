@@ -8,12 +8,12 @@ struct Reading {
         sources[part.lowerBound].lowerBound..<sources[part.upperBound - 1].upperBound
     }
 
-    private mutating func append(_ byte: UInt8, from source: Range<Int>) {
+    mutating func append(_ byte: UInt8, from source: Range<Int>) {
         bytes.append(byte)
         sources.append(source)
     }
 
-    private mutating func append(_ scalar: Unicode.Scalar, from source: Range<Int>) {
+    mutating func append(_ scalar: Unicode.Scalar, from source: Range<Int>) {
         for byte in UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter { append(byte, from: source) }
     }
 }
@@ -23,14 +23,17 @@ extension Reading {
     ///
     /// | encoding | |
     /// |---|---|
-    /// | JSON | `\"`, `\n`, `\u00e9` and the others of RFC 8259, section 7 |
+    /// | JSON | `\"`, `\/`, `\n`, `\u00e9` and the others of RFC 8259, section 7 |
+    /// | LDAP | `\2c` for a byte, `\,` for the character (RFC 4514 and 4515); `\x2c`, as C and many logs write |
+    /// | HTML | `&amp;`, `&#39;`, `&#x27;`, `&eacute;` |
     /// | URL | `%20`, and `+` for a blank |
     /// | hexadecimal | pairs of digits, in a row or with anything between them |
     /// | Base64 | both alphabets of RFC 4648, wherever in the encoded bytes |
     /// | UTF-16 | of either byte order |
     static func all(of text: [UInt8]) -> [Reading] {
         var all = [plain(text)]
-        if text.contains(UInt8(ascii: "\\")) { all.append(json(text)) }
+        if text.contains(UInt8(ascii: "\\")) { all += [json(text), ldap(text)] }
+        if text.contains(UInt8(ascii: "&")) { all.append(html(text)) }
         if text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) { all.append(url(text)) }
         all += (0..<2).map { hexadecimal(text, skipping: $0) }
         all += (0..<4).map { base64(text, skipping: $0) }
@@ -90,14 +93,33 @@ extension Reading {
         return String(decoding: units, as: UTF16.self).unicodeScalars.first ?? "\u{FFFD}"
     }
 
+    private static func ldap(_ text: [UInt8]) -> Self {
+        var reading = Reading()
+        var place = 0
+        while place < text.count {
+            guard text[place] == UInt8(ascii: "\\"), place + 1 < text.count else {
+                reading.append(text[place], from: place..<place + 1)
+                place += 1
+                continue
+            }
+            let digits = text[place + 1] == UInt8(ascii: "x") ? place + 2 : place + 1
+            if let byte = byte(text, digits) {
+                reading.append(byte, from: place..<digits + 2)
+                place = digits + 2
+            } else {
+                reading.append(text[place + 1], from: place..<place + 2)
+                place += 2
+            }
+        }
+        return reading
+    }
+
     private static func url(_ text: [UInt8]) -> Self {
         var reading = Reading()
         var place = 0
         while place < text.count {
-            if text[place] == UInt8(ascii: "%"), place + 2 < text.count, let high = hexadecimalValue(text[place + 1]),
-                let low = hexadecimalValue(text[place + 2])
-            {
-                reading.append(high << 4 | low, from: place..<place + 3)
+            if text[place] == UInt8(ascii: "%"), let byte = byte(text, place + 1) {
+                reading.append(byte, from: place..<place + 3)
                 place += 3
             } else {
                 let byte = text[place] == UInt8(ascii: "+") ? UInt8(ascii: " ") : text[place]
@@ -166,6 +188,14 @@ extension Reading {
         }
         runs.append(Array(run.dropFirst(skipped)))
         return runs.filter { !$0.isEmpty }
+    }
+
+    /// Two hexadecimal digits.
+    private static func byte(_ text: [UInt8], _ place: Int) -> UInt8? {
+        guard place + 1 < text.count, let high = hexadecimalValue(text[place]),
+            let low = hexadecimalValue(text[place + 1])
+        else { return nil }
+        return high << 4 | low
     }
 
     private static func hexadecimalValue(_ digit: UInt8) -> UInt8? {

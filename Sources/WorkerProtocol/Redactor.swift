@@ -14,8 +14,8 @@ public final class Redactor: Sendable {
     /// A shorter password is found everywhere by chance: cut out, it would show where it was. If such a one stands in
     /// the words, none of them are told.
     private static let shortestCut = 4
-    /// An escape takes at most so many bytes for one.
-    private static let widestEscape = 6
+    /// An escape takes at most so many bytes for one: `&#x000027;`.
+    private static let widestEscape = 10
     /// So far beyond its limit a text is looked at.
     private static let furthestLook = 64 << 10
 

@@ -19,14 +19,10 @@ struct FailureTests {
                 write(acknowledged, &tokens, tokens.count * 8)
                 // The death comes from another thread, in the middle of whatever the writer does.
                 guard results[0].token > 100, !isDying.exchange(true, ordering: .relaxed) else { return }
-                var thread = pthread_t()
-                pthread_create(
-                    &thread, nil,
-                    { time in
-                        usleep(UInt32(UInt(bitPattern: time)))
-                        kill(getpid(), SIGKILL)
-                        return nil
-                    }, UnsafeMutableRawPointer(bitPattern: milliseconds * 1_000))
+                onOwnThread {
+                    usleep(UInt32(milliseconds) * 1_000)
+                    kill(getpid(), SIGKILL)
+                }
             }
             journal.start(listener)
             var token: UInt64 = 0
@@ -57,16 +53,13 @@ struct FailureTests {
     @Test func `a failed write kills the journal: nothing is acknowledged, nothing tried again`() async throws {
         let folder = try Folder()
         let path = folder.path
-        // A file-size limit is the one way to make a real write(2) fail in the middle of a file.
         await #expect(processExitsWith: .success) { [path = path as String] in
-            signal(SIGXFSZ, SIG_IGN)
             let journal = try Journal(folder: path)
             let listener = Listener()
             journal.start(listener)
             let ticket = try journal.submit(.sample("good"), group: listener, token: 1)
             try listener.heard.wait { $0.results.count == 1 }
-            var limit = rlimit(rlim_cur: 100_000, rlim_max: rlim_t(Int64.max))
-            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)  // RLIMIT_FSIZE
+            try limitFiles(to: 100_000)
             let big = [UInt8](repeating: 1, count: 200_000)
             try journal.submit(.sample("bad", body: big), group: listener, token: 2)
             let heard = try listener.heard.wait { $0.fatal != nil && !$0.failures.isEmpty }
@@ -74,8 +67,7 @@ struct FailureTests {
             #expect(heard.results.map(\.token) == [1])
             #expect(heard.events.map(\.record.id) == ["good"])
             // There would be room again; nobody else writes either.
-            limit.rlim_cur = limit.rlim_max
-            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)
+            try limitFiles(to: .max)
             #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }
             #expect(throws: JournalError.self) { try journal.slot(for: "ldap") }
             #expect(throws: SubmitRefusal.closed) { try journal.submit(.sample("late"), group: listener, token: 3) }
@@ -96,17 +88,14 @@ struct FailureTests {
         let folder = try Folder()
         let path = folder.path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            signal(SIGXFSZ, SIG_IGN)
             let journal = try Journal(folder: path)
             let listener = Listener()
             journal.start(listener)
             try journal.submit(.sample("good"), group: listener, token: 1)
             try listener.heard.wait { $0.results.count == 1 }
-            var limit = rlimit(rlim_cur: 4_096, rlim_max: rlim_t(Int64.max))
-            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)  // RLIMIT_FSIZE
+            try limitFiles(to: 4_096)
             #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }
-            limit.rlim_cur = limit.rlim_max
-            try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)
+            try limitFiles(to: .max)
             // There would be room again, but nobody knows what became of what was written.
             try listener.heard.wait { $0.fatal != nil }
             #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }

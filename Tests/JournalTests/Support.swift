@@ -123,3 +123,10 @@ extension [UInt8] {
         }
     }
 }
+
+/// Lets no file of this process grow beyond so many bytes: the one way to make a real write(2) fail in the middle of one.
+func limitFiles(to bytes: Int64) throws {
+    signal(SIGXFSZ, SIG_IGN)
+    var limit = rlimit(rlim_cur: rlim_t(bytes), rlim_max: rlim_t(Int64.max))
+    try #require(setrlimit(__rlimit_resource_t(1), &limit) == 0)  // RLIMIT_FSIZE
+}

@@ -53,7 +53,7 @@ struct AccountProofTests {
             end: ServerAnswer(code: .success), entries: [entry("uid=ada,ou=people", "id-1")])
         let answers = JointProof([ada, bob], below: "ou=people").answers(answer, to: [ada, bob])
         #expect(answers?.map { $0 == nil } == [false, true])
-        #expect(bob.canBeJoined && !bob.alone.canBeJoined && bob.alone.query == bob.query)
+        #expect(bob.canBeJoined && !bob.leftOut.canBeJoined && bob.leftOut.query == bob.query)
     }
 
     @Test func `a server may write a name in another way`() {

@@ -214,6 +214,29 @@ struct KnownAccountTests {
         #expect(server.bind(OpenLDAP.name("bob"), password: "first") == 0)
     }
 
+    @Test func `whom the server does not let search by name it asks by name once, and again on the next connection`()
+        async throws
+    {
+        let server = try directory { $0.searchable = "entry,objectClass,uid,title,entryUUID" }
+        let bench = try bench(server, .byName, "extended")
+        let ada = try await bound(bench, "ada")
+        /// What a delivery costs the server.
+        func searches(_ password: String) async throws -> Int {
+            let before = try #require(server.searches())
+            #expect(try await bench.setPassword("ada", password, account: ada).outcome == .delivered)
+            return try #require(server.searches()) - before - 1  // the counting itself
+        }
+        #expect(try await searches("second") == 2)
+        for round in 1...3 { #expect(try await searches("after \(round)") == 1) }
+        server.stop()
+        try server.start()
+        // The server's root entry is read anew too.
+        #expect(try await bench.setPasswordPatiently("bob", "after").outcome == .delivered)
+        #expect(bench.harness.metrics["connections"] == 2)
+        #expect(try await searches("third") == 2)
+        #expect(try await searches("fourth") == 1)
+    }
+
     @Test func `a server that does not answer a joint question is asked one by one`() async throws {
         // It lets nobody search the base itself, only the entries below it.
         let server = try directory { $0.hidesPeople = true }

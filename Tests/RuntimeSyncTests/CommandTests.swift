@@ -90,6 +90,55 @@ import Workbench
         #expect(access("\(place.path)/journal.key", F_OK) != 0)
     }
 
+    @Test func `check sees that another process has the intake's port or one of the sockets`() async throws {
+        let (other, port) = try Loopback.listener()
+        defer { close(other) }
+        let place = try Installation(listen: "127.0.0.1:\(port)")
+        let taken = try await place.run("check", "--offline")
+        #expect(taken.code == 1 && !taken.output.contains("daemon: "), "\(taken)")
+        #expect(
+            taken.errors.contains("error: 127.0.0.1:\(port) cannot be listened on: Address already in use"), "\(taken)")
+
+        // The intake of another daemon is no daemon that answers on the control socket.
+        let folder = try Folder()
+        let neighbour = try Installation(listen: "unix:\(folder.path)/in.sock")
+        try await neighbour.serving { _ in
+            for key in ["INTAKE_LISTEN=unix:", "CONTROL_SOCKET="] {
+                let outcome = try await Program.run(
+                    ["check", "--offline", "--settings", place.settings],
+                    environment: [
+                        "RUNTIME_SYNC_INTAKE_LISTEN=127.0.0.1:0", "RUNTIME_SYNC_\(key)\(folder.path)/in.sock",
+                    ])
+                #expect(outcome.code == 1 && !outcome.output.contains("daemon: "), "\(outcome)")
+                #expect(
+                    outcome.errors.contains(
+                        "error: unix:\(folder.path)/in.sock cannot be listened on: another process does"), "\(outcome)")
+            }
+        }
+        #expect(try await neighbour.run("check", "--offline").code == 0)
+    }
+
+    @Test func `check says that a daemon runs with the settings, and that its port is free for the next one`()
+        async throws
+    {
+        let port = try Loopback.freePort()
+        let place = try Installation(listen: "127.0.0.1:\(port)")
+        let (other, taken) = try Loopback.listener()
+        defer { close(other) }
+        try await place.serving { _ in
+            let outcome = try await place.run("check")
+            #expect(outcome.code == 0, "\(outcome)")
+            #expect(outcome.output.contains("daemon: running; its intake listens on 127.0.0.1:\(port)\n"), "\(outcome)")
+            let json = try await place.run("check", "--json").output
+            #expect(try JSONValue(parsing: Array(json.utf8.dropLast()))["daemon"]?["intake"]?.text == place.address)
+            // With other settings it would be started on another port.
+            let moved = try await Program.run(
+                ["check", "--offline", "--settings", place.settings],
+                environment: ["RUNTIME_SYNC_INTAKE_LISTEN=127.0.0.1:\(taken)"])
+            #expect(moved.code == 1 && moved.errors.contains("127.0.0.1:\(taken) cannot be listened on"), "\(moved)")
+        }
+    }
+
     @Test func `check asks providers whose settings are right, though others' are not`() async throws {
         let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
         try place.folder.write("providers/other.yaml", "plugin: LDAPPassword\n")

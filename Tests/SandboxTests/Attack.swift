@@ -25,28 +25,30 @@ struct Attack: Sendable, CustomTestStringConvertible {
         names.map { Attack(name: $0, fate: .refused, hitsOutside: true) }
     }
 
-    /// Needs what a kernel may be built or started without.
+    /// Needs what a kernel may be built or started without, or what a container may not do.
     private static func refusedWhereItExists(_ names: String...) -> [Attack] {
         names.map { Attack(name: $0, fate: .refused, hitsOutside: false) }
     }
 
     static let all: [Attack] = processes + files + network + system + special
 
-    private static let processes = refused(
-        "execute", "execute at", "posix_spawn", "fork", "clone a process", "clone into a user namespace",
-        "clone3 a process", "trace another process", "be traced", "read another's memory", "write another's memory",
-        "open another's memory", "open another's environment", "open another's command line", "open another's maps",
-        "open another's stat", "open the first process's status", "read another's executable link", "kill another",
-        "kill everybody", "tkill another", "tgkill another", "queue a signal", "open a pidfd",
-        "signal by a peer's pidfd", "steal a peer's descriptor", "enter a peer's namespace", "compare with another",
-        "read another's limits", "set own limits", "set own limits the old way", "become dumpable",
-        "outlive the parent", "change personality", "move another's pages", "receive signals for another",
-        "change user", "change group", "change groups", "lead a process group", "set capabilities",
-        "change affinity", "change priority")
+    private static let processes =
+        refusedWhereItExists("clone into a user namespace")
+        + refused(
+            "execute", "execute at", "posix_spawn", "fork", "clone a process",
+            "clone3 a process", "trace another process", "be traced", "read another's memory", "write another's memory",
+            "open another's memory", "open another's environment", "open another's command line", "open another's maps",
+            "open another's stat", "open the first process's status", "read another's executable link", "kill another",
+            "kill everybody", "tkill another", "tgkill another", "queue a signal", "open a pidfd",
+            "signal by a peer's pidfd", "steal a peer's descriptor", "enter a peer's namespace", "compare with another",
+            "read another's limits", "set own limits", "set own limits the old way", "become dumpable",
+            "outlive the parent", "change personality", "move another's pages", "receive signals for another",
+            "change user", "change group", "change groups", "lead a process group", "set capabilities",
+            "change affinity", "change priority")
 
     private static let files = refused(
         "read a file", "read a file by libc", "read a file by the old call", "list a directory", "read the users",
-        "read the shadow file", "read the hosts file", "read a kernel setting", "read kernel symbols",
+        "read the shadow file", "read the groups", "read a kernel setting", "read kernel symbols",
         "list processes", "read by its own root link", "read by a path descriptor", "read by openat2",
         "get a file's handle", "open by handle", "write a file", "open a file for both", "append to a file",
         "truncate while opening", "create a file", "create a nameless file", "write a device",

@@ -14,6 +14,30 @@ import Testing
             ])
     }
 
+    @Test func `may bring a default for in_flight, which counts unless the settings say otherwise`() throws {
+        func inFlight(_ written: String, _ environment: [String: String] = [:], brings: String) throws -> Int? {
+            let fixture = Fixture(provider: Fixture.provider + written, environment: environment)
+            let provider = try #require(fixture.load().providers.first)
+            let manifest = try PluginManifest(
+                parsing: Array(
+                    """
+                    {"name": "LDAPPassword", "version": "1", "abi": "1.0", "capabilities": ["credential"]\(brings)}
+                    """.utf8))
+            return fixture.loader.resolve(provider, against: manifest).provider?.provider.inFlight
+        }
+        let brings = ", \"in_flight\": 16"
+        #expect(try inFlight("", brings: "") == 64)
+        #expect(try inFlight("", brings: brings) == 16)
+        #expect(try inFlight("in_flight: 64\n", brings: brings) == 64)
+        #expect(try inFlight("", ["RUNTIME_SYNC_PROVIDER_LDAP_IN_FLIGHT": "5"], brings: brings) == 5)
+        for wrong in ["0", "4097", "1.5", "\"16\"", "null"] {
+            let error = #expect(throws: ManifestError.self) {
+                try inFlight("", brings: ", \"in_flight\": \(wrong)")
+            }
+            #expect(error?.problems == ["`in_flight` must be a whole number, 1 to 4096"])
+        }
+    }
+
     @Test func `that is wrong is told completely`() {
         let error = #expect(throws: ManifestError.self) {
             try PluginManifest(

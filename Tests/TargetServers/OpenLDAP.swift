@@ -14,7 +14,8 @@ public import Workbench
 /// └── cn=policy          the password policy, if there is one: at least 8 characters
 /// ```
 ///
-/// `cn=admin,dc=example,dc=org` is the root account. It ends with its last reference.
+/// `cn=admin,dc=example,dc=org` is the root account. Beside it the server counts its own work below `cn=Monitor`. It ends
+/// with its last reference.
 public final class OpenLDAP: Sendable {
     /// What differs from server to server.
     public struct Options: Sendable {
@@ -158,6 +159,11 @@ public final class OpenLDAP: Sendable {
         }
     }
 
+    /// How many searches anybody has begun since the server started, those of this method included: one each.
+    public func searches() -> Int? {
+        values("monitorOpInitiated", of: "cn=Search,cn=Operations,cn=Monitor")?.first.flatMap { Int($0) }
+    }
+
     /// Changes the directory as the root account: LDIF with change records, or entries to add.
     public func apply(_ ldif: String) throws(ServerError) {
         let file = try folder.write("change.ldif", ldif)
@@ -286,6 +292,7 @@ public final class OpenLDAP: Sendable {
             "access to dn.subtree=\"\(people)\" by dn.exact=\"\(service)\" write by anonymous auth by self write by * none",
             "access to * by dn.exact=\"\(service)\" read by anonymous auth by self read by * none",
         ]
+        lines += ["database monitor", "access to * by dn.exact=\"\(root)\" read by * none"]
         return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -5,8 +5,8 @@ import Testing
 import WorkerProtocol
 
 @Suite struct RedactorTests {
-    /// Quotes and a backslash that JSON escapes, letters of two to four bytes, a blank.
-    private static let password = #"pa"ß\wörd ☂🔑9"#
+    /// What JSON, HTML, LDAP and URLs escape, letters of two to four bytes, a blank.
+    private static let password = #"pa"ß\w&ö<'/,é ☂🔑9"#
 
     private static func redactor(knowing secrets: String..., capacity: Int = 8) throws -> Redactor {
         let redactor = Redactor(capacity: capacity)
@@ -38,9 +38,21 @@ import WorkerProtocol
         let hex = utf8.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
         return [
             ("as it is", utf8),
-            ("JSON", Array(#"pa\"ß\\wörd ☂🔑9"#.utf8)),
-            ("JSON, all but ASCII escaped", Array(#"pa\u0022\u00df\\w\u00F6rd \u2602\ud83d\udd119"#.utf8)),
-            ("URL", Array("pa%22%C3%9F%5cw%c3%b6rd+%E2%98%82%F0%9F%94%919".utf8)),
+            ("JSON", Array(#"pa\"ß\\w&ö<'/,é ☂🔑9"#.utf8)),
+            ("JSON in a page", Array(#"pa\u0022ß\\w\u0026ö\u003C\u0027\/,é ☂🔑9"#.utf8)),
+            (
+                "JSON, all but ASCII escaped",
+                Array(#"pa\u0022\u00df\\w&\u00F6<'/,\u00e9 \u2602\ud83d\udd119"#.utf8)
+            ),
+            ("an LDAP name", Array(#"pa\"ß\\w&ö\<'/\,é ☂🔑9"#.utf8)),
+            ("an LDAP name, in numbers", Array(#"pa\22ß\5Cw&ö\3c'/\2C\C3\A9 ☂🔑9"#.utf8)),
+            ("an LDAP filter", Array(#"pa"\c3\9f\5cw&\c3\b6<'/,\c3\a9 ☂🔑9"#.utf8)),
+            ("C", Array(#"pa\"\xc3\x9f\\w&\xc3\xb6<'/,\xc3\xa9 \xe2\x98\x82\xf0\x9f\x94\x919"#.utf8)),
+            ("HTML", Array(#"pa&quot;ß\w&amp;ö&lt;&#39;/,é ☂🔑9"#.utf8)),
+            ("HTML, in full", Array(#"pa&#x22;&szlig;\w&amp;&ouml;&lt;&apos;/,&eacute; &#9730;&#X1F511;9"#.utf8)),
+            ("HTML, in numbers", Array(Self.password.unicodeScalars.flatMap { "&#\($0.value);".utf8 })),
+            ("HTML, with zeros", Array(Self.password.unicodeScalars.flatMap { Self.padded($0).utf8 })),
+            ("URL", Array("pa%22%C3%9F%5cw%26%c3%b6%3C%27%2F,%C3%A9+%E2%98%82%F0%9F%94%919".utf8)),
             ("URL, each byte", Array(hex.map { "%" + $0 }.joined().utf8)),
             ("hexadecimal", Array(hex.joined().utf8)),
             ("hexadecimal, in capitals and groups", Array(hex.joined(separator: ":").uppercased().utf8)),
@@ -51,6 +63,11 @@ import WorkerProtocol
                 ("Base64 after \(shift)", base64(Array("user:".utf8.prefix(shift)) + utf8 + Array("!".utf8)))
             }
     }()
+
+    private static func padded(_ scalar: Unicode.Scalar) -> String {
+        let digits = String(scalar.value, radix: 16)
+        return "&#x" + String(repeating: "0", count: 6 - digits.count) + digits + ";"
+    }
 
     @Test(arguments: forms.indices)
     func `a password is found in the form`(index: Int) throws {
@@ -67,7 +84,11 @@ import WorkerProtocol
 
     @Test func `other words stay as they are`() throws {
         let redactor = try Self.redactor(knowing: Self.password, "correct horse")
-        for words in ["", "no such object", "correct hors", "dead beef 0123456789abcdef", "Y29ycmVjdCBo"] {
+        for words in [
+            "", "no such object", "correct hors", "dead beef 0123456789abcdef", "Y29ycmVjdCBo",
+            "a & b; &nothing; &#; &#x; &#1234567890; &",
+            #"C:\x \zz \"#,
+        ] {
             #expect(redactor.words(Array(words.utf8), atMost: 1_024) == words)
         }
         #expect(
@@ -78,6 +99,9 @@ import WorkerProtocol
         let redactor = try Self.redactor(knowing: "correct horse")
         #expect(redactor.words("123456 correct horse".utf8, atMost: 12) == "123456 [reda")
         #expect(redactor.words("123456 %63orrect%20horse".utf8, atMost: 9) == "123456 [r")
+        #expect(redactor.words("123456 &#x000063;&#x00006f;rrect horse".utf8, atMost: 9) == "123456 [r")
+        let escaped = "correct horse".unicodeScalars.map(Self.padded).joined()
+        #expect(redactor.words("123456 \(escaped)".utf8, atMost: 9) == "123456 [r")
         #expect(redactor.words("123456ü correct".utf8, atMost: 7) == "123456")
     }
 

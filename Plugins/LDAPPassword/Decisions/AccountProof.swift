@@ -3,8 +3,8 @@ package struct AccountProof: Equatable, Sendable {
     package let account: LocatedAccount
     /// What the entry must match.
     package let filter: String
-    /// It was asked together with others, and not confirmed.
-    private var isAlone = false
+    /// A joint answer left it out.
+    package private(set) var wasLeftOut = false
 
     package init(account: LocatedAccount, filter: String) {
         self.account = account
@@ -17,12 +17,12 @@ package struct AccountProof: Equatable, Sendable {
     }
 
     /// Whether it may be asked together with others: without a stable id their answers could not be told apart.
-    package var canBeJoined: Bool { !isAlone && account.stableID != nil }
+    package var canBeJoined: Bool { !wasLeftOut && account.stableID != nil }
 
     /// The same, to be asked by itself.
-    package var alone: Self {
+    package var leftOut: Self {
         var alone = self
-        alone.isAlone = true
+        alone.wasLeftOut = true
         return alone
     }
 }
@@ -37,7 +37,8 @@ package struct AccountProof: Equatable, Sendable {
 /// | 48–61 | 36–40 | 14–20 | 13–19 |
 ///
 /// An entry that is returned is confirmed. One that is not may be protected or gone; or the server lets nobody search by
-/// `entryDN`, an attribute of which access rules seldom think. So its absence is no answer, and it is asked alone.
+/// `entryDN`, an attribute of which access rules seldom think. So its absence is no answer, and it is asked alone; where
+/// that shows that names are of no use, nothing is asked jointly any more (``NameSearch``).
 package struct JointProof: Sendable {
     /// Servers limit how many entries they return; 500 is OpenLDAP's default.
     package static let limit = 64

@@ -24,6 +24,9 @@ package struct SearchAnswer: Equatable, Sendable {
         self.entries = entries
         self.references = references
     }
+
+    /// The answer to a proof: the one entry that it is about is there and as it should be.
+    package var confirms: Bool { end.code == .success && entries.count == 1 }
 }
 
 /// What a request is about to do next.
@@ -40,6 +43,11 @@ package enum Step: Equatable, Sendable {
     case report(LocatedAccount, [String: [String]], detail: String)
     /// The request has ended.
     case finish(Completion)
+
+    /// It asks again what a joint answer left out.
+    package var wasLeftOut: Bool {
+        if case .confirm(let proof) = self { proof.wasLeftOut } else { false }
+    }
 }
 
 /// Why no answer is coming any more.
@@ -153,7 +161,7 @@ package struct DeliveryCourse: Sendable {
     package mutating func confirmed(_ answer: SearchAnswer, facts: ServerFacts) -> Step {
         guard let account else { return locate() }
         let code = answer.end.code
-        if isKnown, code.outcome(.locating) != .retry, answer.entries.count != 1 || code != .success { return locate() }
+        if isKnown, code.outcome(.locating) != .retry, !answer.confirms { return locate() }
         let doing = isKnown ? "looking at the account" : "looking at protect"
         if code == .noSuchObject { return gone(answer.end, doing) }
         guard code == .success else { return finish(code.outcome(.locating), answer.end.detail(doing)) }

@@ -4,8 +4,8 @@ package struct ServerFacts: Equatable, Sendable {
     package var passwordByExtendedOperation = false
     /// The assertion control, RFC 4528: a write may carry a condition.
     package var knowsAssertion = false
-    /// It finds an entry by `entryDN` (RFC 5020) without looking at others: OpenLDAP's databases do.
-    package var findsByName = false
+    /// Whether several accounts may be asked about at once, by their names.
+    package var nameSearch = NameSearch.useless
     /// Who made it, if it says.
     package var vendor: String?
 
@@ -22,7 +22,7 @@ package struct ServerFacts: Equatable, Sendable {
             case .extended: true
             }
         knowsAssertion = lists("supportedControl", Self.assertion)
-        findsByName = lists("objectClass", Self.openLDAP)
+        nameSearch = lists("objectClass", Self.openLDAP) ? .untried : .useless
         vendor = (entry["vendorName"] + entry["vendorVersion"]).first.map { String(decoding: $0, as: UTF8.self) }
     }
 

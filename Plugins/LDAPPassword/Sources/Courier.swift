@@ -20,6 +20,8 @@ struct Courier {
     private struct Flight {
         let request: Request
         let deadline: UInt64
+        /// It asks again what a joint answer left out.
+        let wasLeftOut: Bool
     }
 
     /// A request and what is to be confirmed for it.
@@ -196,7 +198,7 @@ struct Courier {
                 Completion(.delivered, detail: detail, account: account.stableID?.text, record: record(values)))
         case .bind(let account):
             return inspections.post(.verify(request, account))
-        case .confirm(let proof) where proof.canBeJoined && facts.findsByName:
+        case .confirm(let proof) where proof.canBeJoined && facts.nameSearch != .useless:
             return gathered.append((request, proof))
         case .locate, .confirm, .write:
             break
@@ -205,7 +207,8 @@ struct Courier {
         switch send(step, for: request) {
         case .sent(let message):
             let timeout = directory.settings.operationTimeout
-            inFlight[message] = Flight(request: request, deadline: min(request.deadline, now + timeout))
+            inFlight[message] = Flight(
+                request: request, deadline: min(request.deadline, now + timeout), wasLeftOut: step.wasLeftOut)
             if connection?.unfinished == message { directory.host.count("stalls") }
             count(step)
         case .busy:
@@ -266,9 +269,9 @@ struct Courier {
         }
     }
 
-    /// A server that did not carry out a joint question is not asked another on this connection.
+    /// No joint question on this connection any more.
     private mutating func askOneByOne(_ asking: [Asking]) {
-        connection?.facts.findsByName = false
+        connection?.facts.nameSearch = .useless
         let all = asking + gathered
         gathered = []
         for (request, proof) in all { perform(.confirm(proof), for: request) }
@@ -302,7 +305,9 @@ struct Courier {
                     continue
                 }
                 guard let flight = inFlight.removeValue(forKey: answer.message) else { continue }
-                take(answer.search(hiding: flight.request.trace), for: flight.request)
+                let found = answer.search(hiding: flight.request.trace)
+                if flight.wasLeftOut, found.confirms { namesAreLeftOut() }
+                take(found, for: flight.request)
             }
         }
     }
@@ -313,8 +318,19 @@ struct Courier {
         }
         if answers.count > 1 { connection?.hold() }
         for ((request, proof), answer) in zip(joint.asking, answers) {
-            if let answer { take(answer, for: request) } else { perform(.confirm(proof.alone), for: request) }
+            if let answer {
+                connection?.facts.nameSearch.found()
+                take(answer, for: request)
+            } else {
+                perform(.confirm(proof.leftOut), for: request)
+            }
         }
+    }
+
+    /// A joint answer did not have an entry that is there.
+    private mutating func namesAreLeftOut() {
+        connection?.facts.nameSearch.leftOut()
+        if facts.nameSearch == .useless { askOneByOne([]) }
     }
 
     private mutating func take(_ answer: SearchAnswer, for request: Request) {

@@ -8,6 +8,7 @@ RTS_MANIFEST({
     "abi": "1.0",
     "description": "Sends each change as one HTTP request to a workforce (HR) system.",
     "capabilities": ["credential", "profile", "lifecycle", "notification", "check", "temporary_password"],
+    "in_flight": 16,
     "settings": {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",

@@ -214,6 +214,9 @@ typedef const rts_plugin *(*rts_plugin_entry)(const rts_host *host);
  * `capabilities`: any of credential, profile, lifecycle, notification (which classes deliver takes; others are never
  * sent), check, verify_password, read_record, temporary_password (the target demands a change at the next login where
  * RTS_FLAG_TEMPORARY is set; without it temporary passwords are never sent).
+ * `in_flight`, optional: how many deliveries the plugin is best given at once, 1 to 4096: somewhat more than it sends at
+ * once, for the others wait in it while their deadline runs. The default of the provider's `in_flight`, which the
+ * operator may set; rts_start.window says what came of it, and some more.
  * `settings`: JSON Schema of the provider's `settings`. Formats with a meaning here: `uri` (the host and port may be
  * connected to), `file` (an input file; reaches the plugin as a descriptor), `secret` (a secret from a file or an
  * environment variable of the daemon; reaches the plugin as a descriptor).

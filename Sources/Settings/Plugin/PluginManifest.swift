@@ -26,6 +26,8 @@ public struct PluginManifest: Hashable, Sendable {
     /// A sentence for lists; may be empty.
     public let about: String
     public let capabilities: Set<Capability>
+    /// Deliveries that it is best given at once: the default of a provider's `in_flight`; `nil` if it does not say.
+    public let inFlight: Int?
     /// What the plugin's settings may hold.
     let settings: SettingsSchema
 
@@ -68,6 +70,15 @@ public struct PluginManifest: Hashable, Sendable {
             problems.append("`capabilities` must be a list")
         }
         self.capabilities = capabilities
+        let limits = ProviderSettings.inFlightLimits
+        if case .number(let digits)? = json["in_flight"], let number = Int(digits), limits.contains(number) {
+            inFlight = number
+        } else {
+            inFlight = nil
+            if json["in_flight"] != nil {
+                problems.append("`in_flight` must be a whole number, \(limits.lowerBound) to \(limits.upperBound)")
+            }
+        }
         var parser = SchemaParser()
         settings = parser.parse(json["settings"] ?? .object([]), at: "settings")
         problems += parser.problems
@@ -81,6 +92,7 @@ public struct PluginManifest: Hashable, Sendable {
         abi = ""
         about = ""
         capabilities = Set(Capability.allCases)
+        inFlight = nil
         var parser = SchemaParser()
         settings = parser.parse(.object([]), at: "settings")
     }

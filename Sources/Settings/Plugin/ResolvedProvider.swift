@@ -95,7 +95,8 @@ extension SettingsLoader {
         issues = (issues + reader.issues).inOrder
         guard let json, !issues.contains(where: { $0.severity == .error }) else { return (nil, issues) }
         let resolved = ResolvedProvider(
-            provider: provider, manifest: manifest, kinds: kinds, settingsJSON: json.bytes, files: check.files,
+            provider: provider.withDefaults(of: manifest), manifest: manifest, kinds: kinds, settingsJSON: json.bytes,
+            files: check.files,
             egress: check.hosts + provider.egress.filter { !check.hosts.contains($0) },
             overrides: variables.overrides)
         return (resolved, issues)

@@ -54,8 +54,9 @@ public struct ProviderSettings: Hashable, Sendable {
     public var retry: RetrySettings
     /// So long one delivery may take; default 30 s. Afterwards its end is unknown.
     public var deadline = Duration.seconds(30)
-    /// Deliveries under way at once; default 64.
+    /// Deliveries under way at once; default: what the plugin's manifest says, or 64.
     public var inFlight = 64
+    static let inFlightLimits = 1...4_096
     public var limits = ProviderLimits()
     /// Hosts and ports that it may connect to, besides those of the URLs in its own settings.
     public var egress: [HostPort] = []
@@ -83,6 +84,14 @@ public struct ProviderSettings: Hashable, Sendable {
     /// The plugin's library, in one of the plugin folders.
     public var libraryName: String { "lib\(plugin).so" }
 
+    /// The default that the plugin brings counts for what is not written.
+    func withDefaults(of manifest: PluginManifest) -> Self {
+        guard let inFlight = manifest.inFlight, places["in_flight"] == nil else { return self }
+        var settings = self
+        settings.inFlight = inFlight
+        return settings
+    }
+
     static let fields: [Field<Self>] = [
         .key(
             "plugin", \.plugin, .plugin,
@@ -108,9 +117,9 @@ public struct ProviderSettings: Hashable, Sendable {
             "deadline", \.deadline, .duration(.milliseconds(100)...(.seconds(600))),
             "How long one delivery may take. Afterwards its end counts as unknown."),
         .key(
-            "in_flight", \.inFlight, .integer(1...4_096),
+            "in_flight", \.inFlight, .integer(inFlightLimits),
             "Deliveries under way at once, each for another user. Those that the plugin's connections do not take wait in "
-                + "it, while their deadline runs."),
+                + "it, while their deadline runs. A plugin may bring a default of its own."),
         .section("limits", \.limits, ProviderLimits.fields, "What the plugin's process may use."),
         .key(
             "egress", \.egress, .list(of: .hostPort, "a list, each HOST:PORT"),

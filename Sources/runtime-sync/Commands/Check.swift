@@ -13,7 +13,8 @@ struct Check: AsyncParsableCommand {
         abstract: "Check the settings, the plugins and each target's channel; nothing is changed.",
         discussion: """
             Each provider's plugin is started in its sandbox, as the daemon would, and asked whether deliveries can \
-            succeed: it connects, authenticates and looks at its base. The daemon may be running meanwhile.
+            succeed: it connects, authenticates and looks at its base. The daemon may be running meanwhile: its port \
+            and sockets count as free.
             """)
 
     @OptionGroup var options: SettingsOption
@@ -26,14 +27,16 @@ struct Check: AsyncParsableCommand {
         let settingsIssues = loaded.issues + assembly.issues
         let secretProblems = loaded.daemon.sources.compactMap(Self.problem)
         // With settings that are not what was meant, other files would be looked at than are meant.
+        let daemon = loaded.isUsable ? try? await loaded.daemon.controlClient.status(seconds: 5) : nil
+        let providers = assembly.assembled.count
         let obstacles =
             loaded.isUsable
-            ? loaded.daemon.startObstacles(providers: assembly.assembled.count).map { "runtime-sync: error: \($0)" }
+            ? loaded.daemon.startObstacles(providers: providers, beside: daemon).map { "runtime-sync: error: \($0)" }
             : []
         options.report(settingsIssues)
         for problem in secretProblems + obstacles { printError(problem) }
         for (provider, reason) in assembly.unusable { printError("provider \(provider): error: \(reason)") }
-        var report = CheckReport(settings: options.path)
+        var report = CheckReport(settings: options.path, daemon: daemon)
         report.issues = settingsIssues.map { .init($0) }
         report.issues += (secretProblems + obstacles).map { .init(severity: "error", problem: $0) }
         let isRight = loaded.isUsable && !assembly.hasErrors && secretProblems.isEmpty
@@ -42,6 +45,10 @@ struct Check: AsyncParsableCommand {
         }
         if isRight { say("settings: \(options.path): fine") }
         if !loaded.daemon.isEnabled { say("settings: enabled is false: events are accepted, and skipped") }
+
+        if let daemon {
+            say("daemon: running; its intake listens \(daemon.intake.isEmpty ? "soon" : "on \(daemon.intake)")")
+        }
 
         report.providers = assembly.unusable.map { .init(name: $0.provider, isFine: false, detail: $0.reason) }
         LineLogHandler.bootstrap(LogSettings.quiet)

@@ -27,6 +27,8 @@ struct CheckReport: Encodable {
 
     /// The settings file.
     var settings: String
+    /// The daemon that runs on the control socket of these settings; absent if none does.
+    var daemon: DaemonStatus?
     /// Whether there is neither an error in the settings nor a provider that is not fine.
     var isFine = false
     var issues: [Issue] = []

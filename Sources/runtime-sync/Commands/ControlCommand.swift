@@ -16,14 +16,16 @@ struct ControlOptions: ParsableArguments {
 
     /// Sends a command.
     func call(_ method: HTTPRequest.Method, _ path: String, seconds: Int64 = 30) async throws -> [UInt8] {
-        try await ControlClient(socket: try socket ?? options.load().daemon.control.socket)
-            .call(method, path, seconds: seconds)
+        try await client().call(method, path, seconds: seconds)
+    }
+
+    private func client() throws -> ControlClient {
+        try socket.map { ControlClient(socket: $0) } ?? options.load().daemon.controlClient
     }
 
     /// Tells on stderr if the daemon takes no events in; `list` commands are where an operator looks.
     func warnOfWant() async throws {
-        let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(try await call(.get, "/status")))
-        if let want = status.want { printError("warning: \(want.words)") }
+        if let want = try await client().status().want { printError("warning: \(want.words)") }
     }
 
     /// Prints the daemon's JSON as it is, or as a table.
@@ -33,6 +35,20 @@ struct ControlOptions: ParsableArguments {
         } else {
             table(try JSONDecoder().decode(type, from: Data(bytes))).print()
         }
+    }
+}
+
+extension DaemonSettings {
+    /// Speaks to the daemon that runs with these settings.
+    var controlClient: ControlClient { ControlClient(socket: control.socket) }
+}
+
+extension ControlClient {
+    /// What the daemon says of itself.
+    ///
+    /// - Throws: ``ControlError`` if no daemon answers; an error of the decoder if something else does.
+    func status(seconds: Int64 = 30) async throws -> DaemonStatus {
+        try JSONDecoder().decode(DaemonStatus.self, from: Data(try await call(.get, "/status", seconds: seconds)))
     }
 }
 

@@ -111,8 +111,7 @@ struct Send: AsyncParsableCommand {
         case .unix(let path): return Self.url(unix: path[...])
         case .ip(_, 0):
             // Only the daemon knows which one it was given.
-            let answer = try await ControlClient(socket: settings.control.socket).call(.get, "/status")
-            let status = try JSONDecoder().decode(DaemonStatus.self, from: Data(answer))
+            let status = try await settings.controlClient.status()
             let address = ListenAddress(status.intake).map { "\($0.fromHere)" } ?? status.intake
             return "\(scheme)://\(address)/v1/events"
         case .ip: return "\(scheme)://\(settings.intake.listen.fromHere)/v1/events"

@@ -7,8 +7,10 @@ internal import Sockets
 
 extension DaemonSettings {
     /// What would keep the daemon from starting with these settings, although they are right: open files, key file,
-    /// journal, certificate, sockets. Nothing is changed, and a daemon may be running on them.
-    func startObstacles(providers: Int) -> [String] {
+    /// journal, certificate, ports and sockets. Nothing is changed.
+    ///
+    /// - Parameter daemon: the one that answers on the control socket, if one does: what it has, the next one will have.
+    func startObstacles(providers: Int, beside daemon: DaemonStatus?) -> [String] {
         var obstacles: [String] = []
         func look(_ body: () throws -> Void) {
             do { try body() } catch { obstacles.append("\(error)") }
@@ -17,8 +19,11 @@ extension DaemonSettings {
         look { if try KeyRing.existing(path: journal.keyFile) == nil { try checkNewKeyFile() } }
         look { if let obstacle = Journal.obstacle(in: journal.folder) { throw obstacle } }
         look { try intake.listener.checkCertificate() }
-        for address in [intake.listener.address, .unix(path: control.socket)] {
-            look { if let obstacle = address.obstacle { throw obstacle } }
+        if daemon?.has(intake.listen) != true {
+            look { if let obstacle = intake.listener.address.obstacle { throw obstacle } }
+        }
+        if daemon == nil {
+            look { if let obstacle = ListenerAddress.unix(path: control.socket).obstacle { throw obstacle } }
         }
         return obstacles
     }
@@ -37,6 +42,18 @@ extension DaemonSettings {
         guard folder != journal.folder || access(folder, F_OK) == 0 else { return }
         guard access(folder, W_OK | X_OK) == 0 else {
             throw KeyRingError.system(call: "create", path: path, code: errno)
+        }
+    }
+}
+
+extension DaemonStatus {
+    /// Whether this daemon is why another one could not listen there now. One that does not listen yet may be about to.
+    fileprivate func has(_ address: ListenAddress) -> Bool {
+        switch (address, ListenAddress(intake)) {
+        case (.ip(_, let wanted), .ip(_, let taken)?): wanted == taken
+        case (.unix(let wanted), .unix(let taken)?): wanted == taken
+        case (_, nil): true
+        default: false
         }
     }
 }

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import ServiceLifecycle
 internal import Supervision
+internal import Threads
 
 /// Ends when the daemon is asked to stop, by SIGTERM or SIGINT; the group that it is part of ends with it.
 ///
@@ -18,7 +19,7 @@ struct StopSignals: Service {
         bell = ends[1]
         let (signals, heard) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.signals = signals
-        try startThread("signals") {
+        try SystemThread.detached("signals") {
             var byte: UInt8 = 0
             while read(ear, &byte, 1) == 1 { heard.yield() }
         }

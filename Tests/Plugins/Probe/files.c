@@ -44,7 +44,7 @@ ATTACK(read_secret_by_old_call) {
 ATTACK(list_directory) { return opens(s->directory, O_RDONLY | O_DIRECTORY); }
 ATTACK(read_users) { UNUSED; return opens("/etc/passwd", O_RDONLY); }
 ATTACK(read_shadow) { UNUSED; return opens("/etc/shadow", O_RDONLY); }
-ATTACK(read_resolver) { UNUSED; return opens("/etc/hosts", O_RDONLY); }
+ATTACK(read_groups) { UNUSED; return opens("/etc/group", O_RDONLY); }
 ATTACK(read_kernel_setting) { UNUSED; return opens("/proc/sys/kernel/hostname", O_RDONLY); }
 ATTACK(read_kernel_symbols) { UNUSED; return opens("/proc/kallsyms", O_RDONLY); }
 ATTACK(list_processes) { UNUSED; return opens("/proc", O_RDONLY | O_DIRECTORY); }
@@ -134,7 +134,7 @@ const attack file_attacks[] = {
     {"list a directory", list_directory},
     {"read the users", read_users},
     {"read the shadow file", read_shadow},
-    {"read the hosts file", read_resolver},
+    {"read the groups", read_groups},
     {"read a kernel setting", read_kernel_setting},
     {"read kernel symbols", read_kernel_symbols},
     {"list processes", list_processes},
