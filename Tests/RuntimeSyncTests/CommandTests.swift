@@ -244,7 +244,7 @@ import Workbench
         let file = try place.folder.write(
             "event.json",
             #"""
-            {"id": "e1", "kind": "password.updated", "source": {}, "subject": {"id": "u1", "attributes":
+            {"id": "e1", "kind": "password.updated", "subject": {"id": "u1", "attributes":
              {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E-1042"]}}}
             """#)
         try await place.serving { _ in

@@ -9,7 +9,10 @@ import Workbench
 @Suite struct `The daemon` {
     @Test func `stops in order when it is asked to`() async throws {
         let place = try Installation()
-        let outcome = try await place.serving { _ in
+        let outcome = try await place.serving { daemon in
+            // That is no wish to stop; nor is it one that is met.
+            daemon.signal(SIGHUP)
+            try await eventually("it answers") { place.log.contains("warning runtime-sync: SIGHUP: settings are read") }
             var status = stat()
             #expect(stat(place.control, &status) == 0 && status.st_mode & 0o777 == 0o600)
             #expect(stat("\(place.path)/journal.key", &status) == 0 && status.st_mode & 0o777 == 0o600)

@@ -43,7 +43,7 @@ struct Daemon {
         try OpenFiles.raise()
         try OpenFiles.check(settings, providers: assembly.assembled.count)
         if !beginsAnew { try settings.checkKeptJournal() }
-        let stopSignals = try StopSignals()
+        let stopSignals = try StopSignals(logger: logger)
         let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
         let outcome: Result<Void, any Error>
         do {
