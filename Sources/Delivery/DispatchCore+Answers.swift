@@ -60,7 +60,7 @@ extension DispatchCore {
     private func checkAnswered(_ completion: Completion, provider index: Int, now: Timestamp) {
         providers[index].check = nil
         if completion.outcome == .delivered {
-            checkPassed(index, now: now)
+            providers[index].gate.checkPassed()
         } else {
             providers[index].gate.checkFailed(
                 reason: "\(completion.outcome.name): \(completion.detail)", now: now, using: &random)
@@ -205,7 +205,10 @@ extension DispatchCore {
         let ticket = flight.ticket
         switch completion.outcome {
         case _ where !isTargets: break
-        case .delivered, .refused, .absent: targetAnswered(index, now: now)
+        case .delivered, .refused, .absent:
+            if providers[index].gate.answered(ticket.subject) {
+                logger.notice("provider resumed", metadata: ["provider": "\(providers[index].route.name)"])
+            }
         case .retry, .misconfigured, .unknown:
             let didShut = providers[index].gate.trouble(
                 completion.outcome, subject: ticket.subject,
@@ -218,7 +221,7 @@ extension DispatchCore {
         }
         let disposition = providers[index].route.disposition.decide(
             completion, kind: ticket.kind, deliveryClass: ticket.key.deliveryClass, attempt: ticket.attempt,
-            using: &random)
+            isHeldBack: providers[index].gate.state != .open, using: &random)
         switch disposition {
         case .delivered:
             guard try pin(flight, completion, provider: index, now: now) else { return }
@@ -231,9 +234,7 @@ extension DispatchCore {
             log(
                 .info, "delivery will be retried", ticket, provider: index,
                 ["outcome": "\(completion.outcome.name)", "after.ms": "\(wait)"])
-            putBack(
-                ticket, provider: index, after: wait, counts: true,
-                for: completion.retryAfter > 0 ? .targetsTime : .time, now: now)
+            putBack(ticket, provider: index, after: wait, counts: true, now: now)
         case .awaitAccount(let wait):
             remember(completion.detail, of: ticket.key)
             log(.info, "delivery waits for its account", ticket, provider: index, ["after.ms": "\(wait)"])

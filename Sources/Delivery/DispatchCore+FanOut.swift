@@ -133,6 +133,7 @@ extension DispatchCore {
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
         let ended = providers[index].lanes.enqueue(key, subject: subject, kind: kind, now: now)
         if let ended { end(ended, as: "superseded") }
+        providers[index].gate.arrived(subject)
     }
 
     /// Nobody may log in with a password of somebody who is gone, whether or not an account is known.

@@ -13,9 +13,9 @@ extension DispatchCore {
                 case _ where provider.isPaused: ("paused", "")
                 case _ where provider.port == nil: ("no worker", provider.route.obstacle ?? "")
                 case .open: ("running", "")
-                case .shut(_, _, let reason): ("held back", reason)
-                case .probing(_, let reason): ("checking", reason)
-                case .trying(_, let reason): ("trying", reason)
+                case .shut(_, let reason): ("held back", reason)
+                case .probing(let reason): ("checking", reason)
+                case .trying(let reason): ("trying", reason)
                 }
             return ProviderReport(
                 name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
@@ -193,7 +193,7 @@ extension DispatchCore {
         // A row without a place in its provider's lanes ended a moment ago.
         if index != nil, look == nil { return nil }
         var reason = index.map { providers[$0].route.obstacle } ?? "its provider is not in the settings"
-        if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
+        if let index, case .shut(_, let why) = providers[index].gate.state { reason = why }
         let due = look.map(\.due) ?? row.due
         return DeliveryReport(
             id: row.id.rawValue, provider: try name(of: row.id.slot), kind: Self.words(row.kind, row.kindNumber),

@@ -138,19 +138,40 @@ struct LaneTableTests {
         #expect(got14 == 1)
     }
 
-    @Test func `when the reason to wait is gone nobody waits any longer`() throws {
+    @Test func `a trial is of a subject that is not suspect, then of one with fewer attempts, else of any`() throws {
+        var random = SplitMix(state: 1)
         var table = LaneTable()
-        for subject in 1...3 {
-            let key = key(Int64(subject), .credential)
-            _ = table.enqueue(key, subject: Int64(subject), kind: .passwordUpdated, now: start)
+        for (subject, attempt) in [(1, 0), (2, 3), (3, 1)] {
+            _ = table.enqueue(
+                key(Int64(subject), .credential), subject: Int64(subject), kind: .passwordUpdated, attempt: attempt,
+                now: start)
         }
-        while let ticket = table.next() {
-            _ = table.wait(ticket, due: start + 60_000, for: ticket.subject == 3 ? .account : .time, now: start)
+        _ = table.enqueue(key(4, .notification), subject: 4, kind: .logout, attempt: 2, now: start)
+        var tried: [Int64] = []
+        while let ticket = table.nextTrial(suspecting: { $0 == 1 }, using: &random) { tried.append(ticket.subject) }
+        #expect(tried == [3, 4, 2, 1])
+        #expect(table.inFlightCount == 4 && table.waitingCount == 0 && !table.hasReady)
+    }
+
+    @Test func `of equals a trial takes any, each once`() throws {
+        var random = SplitMix(state: 1)
+        var firsts: Set<Int64> = []
+        for _ in 0..<50 {
+            var table = LaneTable()
+            for subject in 1...9 {
+                _ = table.enqueue(
+                    key(Int64(subject), .credential), subject: Int64(subject), kind: .passwordUpdated, now: start)
+            }
+            let dropped = table.drop(key(5, .credential), subject: 5, now: start)
+            #expect(dropped)
+            var tried: [Int64] = []
+            while let ticket = table.nextTrial(suspecting: { _ in false }, using: &random) {
+                tried.append(ticket.subject)
+            }
+            #expect(tried.sorted() == [1, 2, 3, 4, 6, 7, 8, 9])
+            firsts.insert(tried[0])
         }
-        table.hurry(now: start)
-        var sent: [Int64] = []
-        while let ticket = table.next() { sent.append(ticket.subject) }
-        #expect(sent.sorted() == [1, 2])
+        #expect(firsts.count > 4)
     }
 
     @Test func `one that is hurried to a moment goes then, or at its own time if that is sooner`() throws {
