@@ -16,6 +16,25 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     /// journal began, and `dead letters` that there are. Without those that are zero. The same for all providers.
     public var unreadable: [String: Int64]
 
+    /// Why what is to be sent to it does not go at once, for people; `nil` if it does.
+    public var obstacle: String? {
+        switch state {
+        case "paused": "provider \(name) is paused; `runtime-sync providers resume \(name)` lets its deliveries go"
+        case "no worker":
+            "provider \(name) has no worker\(reason.isEmpty ? "" : " (\(reason))"); its deliveries wait until it has one"
+        case "observing": "provider \(name) only observes; nothing is sent to it"
+        case "held back", "checking", "trying":
+            "provider \(name) is held back (\(reason)); its target is asked now, then one delivery is tried"
+        default: nil
+        }
+    }
+
+    /// How it stands, in a sentence for people.
+    public var words: String {
+        let waits = "\(waiting) \(waiting == 1 ? "delivery waits" : "deliveries wait")"
+        return "\(obstacle ?? "provider \(name) is \(state)"); \(waits)"
+    }
+
     /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
     public var unaccounted: Int64 {
         let ended = counters.reduce(0) { $1.key == "made" ? $0 : $0 + $1.value }

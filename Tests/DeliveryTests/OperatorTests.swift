@@ -36,15 +36,93 @@ struct OperatorTests {
 
     @Test func `a provider that was paused sends nothing after a restart either`() throws {
         let rig = try Rig()
-        try rig.journal.setPaused(true, slot: try rig.core.pause("provider-0", true))
+        try rig.journal.setPaused(true, slot: try rig.core.pause("provider-0", true, now: rig.now))
         try rig.post(TestEvent(id: "e1", password: "p"))
         #expect(try rig.report().state == "paused")
         try rig.restart()
         #expect(try rig.report().state == "paused")
         #expect(rig.requests().isEmpty)
-        try rig.journal.setPaused(false, slot: try rig.core.pause("provider-0", false))
+        try rig.journal.setPaused(false, slot: try rig.core.pause("provider-0", false, now: rig.now))
         try rig.restart()
         #expect(try rig.answer(.delivered).secret == "p")
+    }
+
+    /// A rig whose provider is held back for minutes, with one waiting delivery and its number.
+    private func heldBack() throws -> (Rig, Int64) {
+        let rig = try Rig()
+        let sequence = try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.misconfigured, detail: "bad bind")
+        for _ in 0..<12 {
+            try rig.advance(300_000)
+            try rig.answerCheck(.misconfigured)
+        }
+        try rig.flush()
+        #expect(rig.core.idleTime(now: rig.now) > 2_000)
+        return (rig, DeliveryKey(sequence: sequence, slot: 0, deliveryClass: .credential).rawValue)
+    }
+
+    @Test func `a retry by hand asks a target that is held back at once, and often again for a while`() throws {
+        let (rig, id) = try heldBack()
+        let report = try rig.core.retry(id, now: rig.now)
+        #expect(report.done == 1)
+        #expect(
+            report.held["provider-0"]
+                == "provider provider-0 is held back (misconfigured: check); its target is asked now, then one "
+                + "delivery is tried")
+        try rig.turn()
+        try rig.answerCheck(.misconfigured)
+        try rig.advance(1_000)
+        try rig.answerCheck(.delivered)
+        #expect(try rig.answer(.delivered).secret == "p")
+    }
+
+    @Test func `so does a retry of many, and a provider that is resumed`() throws {
+        let (rig, _) = try heldBack()
+        var report = BulkReport()
+        var pace = RetryPace()
+        try rig.core.retry(rig.page(), report: &report, pace: &pace, now: rig.now)
+        #expect(report.done == 1 && report.held.count == 1)
+        try rig.turn()
+        try rig.answerCheck(.delivered)
+        #expect(rig.requests().count == 1)
+
+        let (other, _) = try heldBack()
+        _ = try other.core.pause("provider-0", false, now: other.now)
+        try other.turn()
+        try other.answerCheck(.delivered)
+        #expect(other.requests().count == 1)
+    }
+
+    @Test func `who retries is told what keeps it from being sent`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.loseWorker()
+        #expect(
+            try rig.core.retry(id, now: rig.now).held
+                == ["provider-0": "provider provider-0 has no worker; its deliveries wait until it has one"])
+        try rig.turn()
+        try rig.flush()
+        rig.core.providers[0].route.obstacle = "no such plugin"
+        #expect(try rig.core.retry(id, now: rig.now).held["provider-0"]?.contains("no worker (no such plugin)") == true)
+        rig.core.providers[0].route.obstacle = nil
+        rig.core.providers[0].route.targeting.providerIsOn = false
+        #expect(try rig.core.retry(id, now: rig.now).held["provider-0"]?.contains("switched off") == true)
+        rig.core.providers[0].route.targeting.providerIsOn = true
+        rig.connect()
+        #expect(try rig.core.retry(id, now: rig.now).held.isEmpty)
+        _ = try rig.core.pause("provider-0", true, now: rig.now)
+        #expect(
+            try rig.core.retry(id, now: rig.now).held
+                == [
+                    "provider-0":
+                        "provider provider-0 is paused; `runtime-sync providers resume provider-0` lets its deliveries go"
+                ])
+        try rig.restart(routes: [.test(1)])
+        #expect(throws: CommandError.notConfigured(id, provider: "provider-0")) { try rig.core.retry(id, now: rig.now) }
+        var report = BulkReport()
+        var pace = RetryPace()
+        try rig.core.retry(rig.page(), report: &report, pace: &pace, now: rig.now)
+        #expect(report.refused == ["provider provider-0 is not in the settings any more; it can be dropped": 1])
     }
 
     @Test func `two hands that retry the same dead letter deliver it once`() throws {

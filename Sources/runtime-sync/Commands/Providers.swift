@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Control
 internal import Delivery
+internal import FoundationEssentials
 internal import HTTPTypes
 
 struct Providers: AsyncParsableCommand {
@@ -54,7 +55,7 @@ struct Providers: AsyncParsableCommand {
         @Argument var provider: String
 
         func run() async throws {
-            _ = try await control.call(.post, "/providers/\(ControlClient.encoded(provider))/pause")
+            try await control.tell("pause", provider)
         }
     }
 
@@ -65,7 +66,16 @@ struct Providers: AsyncParsableCommand {
         @Argument var provider: String
 
         func run() async throws {
-            _ = try await control.call(.post, "/providers/\(ControlClient.encoded(provider))/resume")
+            try await control.tell("resume", provider)
         }
+    }
+}
+
+extension ControlOptions {
+    /// Sends a command for a provider, and prints how it stands then.
+    fileprivate func tell(_ command: String, _ provider: String) async throws {
+        let answer = try await call(.post, "/providers/\(ControlClient.encoded(provider))/\(command)")
+        if json { return print(String(decoding: answer, as: UTF8.self)) }
+        print(forTerminal(try JSONDecoder().decode(ProviderReport.self, from: Data(answer)).words))
     }
 }
