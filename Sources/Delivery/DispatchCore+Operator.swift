@@ -3,10 +3,21 @@ internal import Journal
 
 // What operators ask for.
 extension DispatchCore {
-    func report() -> [ProviderReport] {
+    func report() throws -> [ProviderReport] {
         var counters: [Int: [String: Int64]] = [:]
         for (key, value) in totals { counters[key.slot, default: [:]][key.name] = value }
-        return providers.map { report($0, counters: counters[$0.route.slot] ?? [:]) }
+        return providers.map { report($0, counters: counters[$0.route.slot] ?? [:]) } + (try orphanReports())
+    }
+
+    /// Of the providers that are not in the settings and for which something waits.
+    func orphanReports() throws -> [ProviderReport] {
+        try orphans.counts.sorted { $0.key < $1.key }.map { slot, count in
+            let counters = totals.filter { $0.key.slot == slot }.map { ($0.key.name, $0.value) }
+            return ProviderReport(
+                name: try name(of: slot), state: ProviderReport.notInSettings, reason: "", waiting: count, inFlight: 0,
+                counters: Dictionary(counters) { first, _ in first }, nothingExpires: watch.doubt?.words,
+                unreadable: unreadable)
+        }
     }
 
     private func report(_ provider: Provider, counters: [String: Int64]) -> ProviderReport {

@@ -95,7 +95,7 @@ public final class Dispatcher: CommitObserver, Sendable {
     }
 
     public func providers() async throws -> [ProviderReport] {
-        try await ask { core, _ in core.report() }
+        try await ask { core, _ in try core.report() }
     }
 
     public func show(_ delivery: Int64) async throws -> DeliveryReport {

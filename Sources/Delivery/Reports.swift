@@ -2,7 +2,7 @@
 public struct ProviderReport: Codable, Hashable, Sendable {
     public var name: String
     /// `running`, `held back`, `checking`, `trying` (the check passed; one delivery is tried), `paused`, `no worker`,
-    /// `observing`.
+    /// `observing`, `not in the settings` (any more, and something still waits for it).
     public var state: String
     /// Why it is held back, or what keeps it from having a worker; empty otherwise.
     public var reason: String
@@ -15,6 +15,17 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     /// How much of the journal could not be read: `subjects` that began anew and `events` that were left out, since the
     /// journal began, and `dead letters` that there are. Without those that are zero. The same for all providers.
     public var unreadable: [String: Int64]
+
+    /// The state of a provider that is in the journal only.
+    public static let notInSettings = "not in the settings"
+
+    /// That deliveries wait for a provider without settings, and what to do; for people.
+    public var wordsWithoutSettings: String {
+        let count = waiting + inFlight
+        return
+            "\(count) \(count == 1 ? "delivery waits" : "deliveries wait") for provider \(name), which is not in the "
+            + "settings: put its file back, or give them up with `runtime-sync queue drop --provider \(name)`"
+    }
 
     /// Why what is to be sent to it does not go at once, for people; `nil` if it does.
     public var obstacle: String? {
@@ -31,6 +42,7 @@ public struct ProviderReport: Codable, Hashable, Sendable {
 
     /// How it stands, in a sentence for people.
     public var words: String {
+        if state == Self.notInSettings { return wordsWithoutSettings }
         let waits = "\(waiting) \(waiting == 1 ? "delivery waits" : "deliveries wait")"
         return "\(obstacle ?? "provider \(name) is \(state)"); \(waits)"
     }

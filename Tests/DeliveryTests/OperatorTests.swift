@@ -259,9 +259,7 @@ struct OperatorTests {
             try rig.answer(.delivered, slot: 0)
         }
         try rig.restart(routes: [.test(0)])
-        // A million of them are a million looks in a set; in a list each would be a search.
-        let orphans: Set<DeliveryKey> = rig.core.orphans
-        #expect(orphans.count == 3)
+        #expect(rig.core.orphans.count == 3)
         #expect(try rig.core.slot(of: "provider-1") == 1)
         let page = try rig.page()
         let reports = try rig.core.describe(page, now: rig.now)
@@ -278,6 +276,50 @@ struct OperatorTests {
         try rig.core.drop(page, report: &report, now: rig.now)
         #expect(report.done == 3 && report.refused.isEmpty)
         #expect(rig.core.orphans.isEmpty && rig.core.secretUses.isEmpty)
+    }
+
+    @Test func `what a removed provider left ends with a newer state or the user, and its secret with it`() throws {
+        let rig = try Rig([.test(0), .test(1), .test(2)])
+        try rig.loseWorker(1)
+        try rig.loseWorker(2)
+        for (number, user) in ["u1", "u2", "u3"].enumerated() {
+            let old = try rig.post(
+                TestEvent(id: "e\(number)", user: user, password: "old", sequence: 1, externalID: user))
+            try rig.answer(.delivered)
+            #expect(old > 0)
+        }
+        try rig.post(TestEvent(id: "p1", kind: .profileUpdated, user: "u1", sequence: 2, externalID: "u1"))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "l1", kind: .logout, user: "u1", sequence: 3, externalID: "u1"))
+        try rig.answer(.delivered)
+        try rig.restart(routes: [.test(0)])
+        #expect(try rig.storedSecrets().count == 3)
+
+        // Nobody caught it, so it ends nothing; nor does one that is older.
+        try rig.post(TestEvent(id: "n1", user: "u1", sequence: 4, externalID: "u1"))
+        try rig.post(TestEvent(id: "o2", user: "u2", password: "older", sequence: 0, externalID: "u2"))
+        #expect(try rig.storedSecrets().count == 3)
+        try rig.post(TestEvent(id: "n2", user: "u1", password: "new", sequence: 5, externalID: "u1"))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "d2", kind: .userDeleted, user: "u2", sequence: 6, externalID: "u2"))
+        try rig.answer(.delivered)
+        #expect(try rig.storedSecrets().count == 1)
+        let left = try rig.core.report().dropFirst()
+        #expect(left.map(\.name) == ["provider-1", "provider-2"])
+        for report in left {
+            #expect(report.state == "not in the settings" && report.waiting == 3 && report.unaccounted == 0)
+            #expect(report.counters["superseded"] == 1 && report.counters["dropped:subject-deleted"] == 1)
+            #expect(
+                report.words.contains("3 deliveries wait for provider \(report.name), which is not in the settings"))
+        }
+        try rig.post(TestEvent(id: "p2", kind: .profileUpdated, user: "u1", sequence: 7, externalID: "u1"))
+        try rig.answer(.delivered)
+
+        // Whose settings come back has what is left.
+        try rig.restart(routes: [.test(0), .test(1)])
+        #expect(Set(rig.requests(1).map(\.event).map { $0.contains("\"u3\"") ? "u3" : "u1" }) == ["u3", "u1"])
+        #expect(rig.requests(1).count == 2)
+        #expect(try rig.core.report().map(\.name) == ["provider-0", "provider-1", "provider-2"])
     }
 
     @Test func `many are tried again at a bounded rate, and what cannot be is counted by its reason`() throws {

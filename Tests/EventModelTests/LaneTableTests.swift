@@ -206,6 +206,25 @@ struct LaneTableTests {
         #expect(firstEighty.count { $0 == .notification } == 10)
     }
 
+    @Test func `of orphans a subject's states end, by class, and old ones; each provider's are counted`() {
+        var orphans = OrphanTable()
+        let credential = DeliveryKey(sequence: 1, slot: 1, deliveryClass: .credential)
+        let other = DeliveryKey(sequence: 1, slot: 2, deliveryClass: .credential)
+        for key in [credential, other, key(2, .profile), key(3, .lifecycle), key(4, .notification)] {
+            orphans.insert(key, subject: 7)
+        }
+        orphans.insert(key(5, .credential), subject: 8)
+        #expect(orphans.counts == [1: 1, 2: 1, 3: 4])
+        #expect(orphans.end([.credential], of: 7) == [credential, other])
+        #expect(orphans.end([.credential], of: 7).isEmpty)
+        #expect(orphans.end([.credential, .profile, .lifecycle], of: 7) == [key(2, .profile)])
+        #expect(orphans.counts == [3: 3])
+        #expect(orphans.expire(through: 4) == [key(3, .lifecycle), key(4, .notification)])
+        let isThere = orphans.remove(key(5, .credential))
+        let isThereStill = orphans.remove(key(5, .credential))
+        #expect(isThere && !isThereStill && orphans.isEmpty && orphans.counts.isEmpty)
+    }
+
     @Test func `a dropped delivery frees those behind it`() throws {
         var table = LaneTable()
         _ = table.enqueue(key(1, .lifecycle), subject: 7, kind: .userRenamed, now: start)

@@ -39,7 +39,9 @@ struct Providers: AsyncParsableCommand {
         }
 
         private static func reason(_ provider: ProviderStatus) -> String {
-            let why = provider.report.reason.isEmpty ? provider.lastLoss : provider.report.reason
+            let isKnown = provider.report.state != ProviderReport.notInSettings
+            let reason = isKnown ? provider.report.reason : provider.report.wordsWithoutSettings
+            let why = reason.isEmpty ? provider.lastLoss : reason
             let unreadable = provider.report.unreadable.sorted { $0.key < $1.key }
                 .map { "not readable in the journal: \($0.value) \($0.key)" }
             return ([provider.want?.words, why, provider.report.nothingExpires].compactMap(\.self) + unreadable)
