@@ -145,7 +145,7 @@ extension DispatchCore {
         {
             return bury(
                 flight.ticket, provider: index, reason: "refused",
-                detail: "the account belongs to another subject (number \(owner))", now: now)
+                detail: "the account belongs to \(nameOfOwner(owner, now: now))", now: now)
         }
         try deliver(flight, to: completion.account, provider: index, now: now)
     }
@@ -268,13 +268,21 @@ extension DispatchCore {
         if let named, let owner = try bindings.owner(slot: slot, account: named), owner != subject {
             bury(
                 flight.ticket, provider: index, reason: "conflict",
-                detail: "written, but the account belongs to another subject (number \(owner))", now: now)
+                detail: "written, but the account belongs to \(nameOfOwner(owner, now: now))", now: now)
             return false
         }
         bindings.bind(
             slot: slot, subject: subject, to: BoundAccount(account: named, externalID: flight.externalID), now: now,
             changes: &changes, number: changeNumber)
         return true
+    }
+
+    /// Whose account it is, by what `explain` asks for: ids only, for names are personal.
+    func nameOfOwner(_ subject: Int64, now: Timestamp) -> String {
+        guard let key = try? subjects.state(subject, now: now)?.key else {
+            return "another user, who cannot be read in the journal (subject \(subject))"
+        }
+        return "another user: \(key.userID) of realm \(key.realmID) at \(key.instance)"
     }
 
     // MARK: Ends

@@ -126,7 +126,7 @@ extension DispatchCore {
             if let owner = try bindings.owner(slot: route.slot, externalID: externalID), owner != ticket.subject {
                 bury(
                     ticket, provider: index, reason: "refused",
-                    detail: "the external id is bound to another subject (number \(owner))", now: now)
+                    detail: "the external id is bound to \(nameOfOwner(owner, now: now))", now: now)
                 return false
             }
             guard let claim = bindings.claim(slot: route.slot, externalID: externalID, for: ticket.subject) else {
