@@ -199,6 +199,21 @@ struct ProviderGateTests {
         #expect((4_000...8_000).contains(wait(gate) ?? 0))
     }
 
+    @Test mutating func `a check that passes takes the waits of failed checks back`() {
+        gate.trouble(.misconfigured, subject: 1, reason: "bind", now: now, using: &random)
+        for _ in 0..<5 {
+            _ = gate.look(now: now + 8_000)
+            gate.checkFailed(reason: "down", now: now, using: &random)
+        }
+        _ = gate.look(now: now + 8_000)
+        gate.checkPassed()
+        gate.trouble(.retry, subject: 2, reason: "down", now: now, using: &random)
+        #expect((1_000...2_000).contains(wait(gate) ?? 0))
+        _ = gate.look(now: now + 8_000)
+        gate.checkFailed(reason: "down", now: now, using: &random)
+        #expect((1_000...2_000).contains(wait(gate) ?? 0))
+    }
+
     @Test mutating func `who asks now gets a look at once, and short waits after it`() {
         gate.askNow(now: now)
         #expect(gate.state == .open)
