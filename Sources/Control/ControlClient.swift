@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import Glibc
 public import HTTPTypes
 internal import NIOCore
 internal import NIOHTTP1
@@ -41,7 +42,9 @@ public struct ControlClient: Sendable {
                 status: 0, "the daemon on \(socket) has not answered within \(seconds) s; it may still do it")
         } catch {
             throw ControlError(
-                status: 0, "no daemon answers on \(socket): is it running, and are you its user or root? (\(error))")
+                status: 0,
+                "no daemon answers on \(socket): is it running, and are you its user or root? (\(Self.words(for: error)))"
+            )
         }
         let body: ByteBuffer
         do {
@@ -59,6 +62,11 @@ public struct ControlClient: Sendable {
                 words.isEmpty ? "the daemon answered \(response.status.code) without a word" : words)
         }
         return Array(buffer: body)
+    }
+
+    /// Why a connection failed: the system's words where they are all there is to say.
+    public static func words(for error: any Error) -> String {
+        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
     }
 
     /// Percent-encodes a text for a path or a query.

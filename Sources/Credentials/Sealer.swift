@@ -104,8 +104,13 @@ public final class Sealer: Sendable {
         return try decrypt(sealed, purpose, context).withUnsafeBytes { Array($0) }
     }
 
+    /// What all begins with that a data key seals, and nothing else: 5 bytes.
+    public static func header(ofKey id: UInt32) -> [UInt8] {
+        [layout] + id.bytes
+    }
+
     /// The id of the data key that a value needs; `nil` if it is none of ours.
-    public static func keyID(of sealed: some Collection<UInt8>) -> UInt32? {
+    static func keyID(of sealed: some Collection<UInt8>) -> UInt32? {
         guard sealed.first == layout, sealed.count >= headerSize else { return nil }
         return sealed.dropFirst().prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
     }
@@ -115,7 +120,7 @@ public final class Sealer: Sendable {
     ) -> [UInt8] {
         let (id, key) = keys.sealingKey(for: purpose, at: moment)
         let nonce = random.withLock { $0.take(Self.nonceSize) }
-        let header = [Self.layout] + id.bytes
+        let header = Self.header(ofKey: id)
         guard let gcmNonce = try? AES.GCM.Nonce(data: nonce),
             let box = try? AES.GCM.seal(
                 clear, using: key, nonce: gcmNonce, authenticating: header + [purpose.rawValue] + context.bytes),

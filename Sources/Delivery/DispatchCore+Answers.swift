@@ -294,7 +294,8 @@ extension DispatchCore {
     }
 
     /// A delivery in flight goes back to wait, unless a newer one does, or it is too old. One that is too old and was
-    /// tried again by hand is a dead letter again, and may be tried once more.
+    /// tried again by hand is a dead letter again, and may be tried once more; unless a newer one waits, for then it never
+    /// could be.
     func putBack(
         _ ticket: LaneTable.Ticket, provider index: Int, after wait: Int64, counts: Bool,
         for patience: LaneTable.Patience = .time, now: Timestamp
@@ -302,7 +303,7 @@ extension DispatchCore {
         let isOld = ticket.key.sequence <= providers[index].expiredThrough
         let isByHand = manualRetries[ticket.key] != nil
         if isOld, !isByHand { return finish(ticket, provider: index, as: "expired", now: now) }
-        if isOld, counts {
+        if isOld, counts, !providers[index].lanes.newerWaits(behind: ticket) {
             return bury(
                 ticket, provider: index, reason: "expired", detail: lastWords[ticket.key] ?? "", now: now)
         }

@@ -471,15 +471,15 @@ final class DispatchCore {
         let current = DataKeys.id(of: .secret, at: wall)
         guard current != lastKey else { return }
         lastKey = current
-        let candidates = [SealPurpose.secret, .body].map { purpose in
+        let candidates = [SealPurpose.secret, .body].flatMap { purpose in
             vault.sealer.keys.ids.filter {
                 $0 & 3 == UInt32(purpose.rawValue) && $0 < DataKeys.id(of: purpose, at: hourAgo)
             }
         }
-        guard candidates.contains(where: { !$0.isEmpty }) else { return }
+        guard !candidates.isEmpty else { return }
         aside { [journal, logger] in
             do {
-                let unused = try journal.unusedKeys(secrets: candidates[0], bodies: candidates[1])
+                let unused = try candidates.filter { try !journal.holdsSealed(header: Sealer.header(ofKey: $0)) }
                 return { $0.destroy(unused) }
             } catch {
                 logger.error("unused data keys not found", metadata: ["error": "\(error)"])
@@ -494,23 +494,5 @@ final class DispatchCore {
             changes.dataKeys.append(.remove(key))
         }
         if !keys.isEmpty { logger.info("data keys destroyed", metadata: ["count": "\(keys.count)"]) }
-    }
-}
-
-extension Journal {
-    /// Which of these data keys no waiting secret, or no event, needs.
-    fileprivate func unusedKeys(secrets: [UInt32], bodies: [UInt32]) throws(JournalError) -> [UInt32] {
-        var unused = Set(secrets)
-        if !unused.isEmpty {
-            try forEachSecret(prefix: 5) { _, prefix in
-                if let id = Sealer.keyID(of: prefix) { unused.remove(id) }
-            }
-        }
-        // One hour less, for an event is received a moment before or after it is sealed.
-        if !bodies.isEmpty, let oldest = try oldestBody() {
-            let hour = oldest.milliseconds / 3_600_000 - 1
-            unused.formUnion(bodies.filter { Int64($0 >> 2) < hour })
-        }
-        return unused.sorted()
     }
 }

@@ -5,13 +5,22 @@ internal import Synchronization
 // What operators ask of the queue. The search runs on the caller's thread, for it may have to pass a million others; what
 // it finds goes to the dispatcher's thread a page at a time.
 extension Dispatcher {
-    /// Waiting deliveries, then dead letters, the oldest first, at most `limit` of each.
-    public func queue(_ filter: QueueFilter = QueueFilter(), limit: Int) async throws -> [DeliveryReport] {
-        var reports: [DeliveryReport] = []
-        try await search(filter, limit: limit) { page in
-            reports += try await ask { try $0.describe(page, now: $1) }
-        }
-        return reports
+    /// Deliveries that wait, or dead letters, the oldest first: a part of them.
+    ///
+    /// - Parameters:
+    ///   - filter: its own state does not count.
+    ///   - after: where the part before ended, its ``QueueList/next``; `nil` for the first one.
+    ///   - limit: at most so many.
+    public func list(
+        _ state: QueueFilter.State, _ filter: QueueFilter = QueueFilter(), after: Int64? = nil, limit: Int
+    ) async throws -> QueueList {
+        var filter = filter
+        filter.state = state
+        var list = QueueList()
+        list.next = try await search(filter, after: after.map { DeliveryKey(rawValue: $0) }, limit: limit) { page in
+            list.deliveries += try await ask { try $0.describe(page, now: $1) }
+        }?.rawValue
+        return list
     }
 
     /// How many deliveries wait, and how many dead letters there are.
@@ -28,7 +37,7 @@ extension Dispatcher {
     public func retry(_ filter: QueueFilter) async throws -> BulkReport {
         var report = BulkReport()
         var pace = RetryPace()
-        try await search(filter, limit: .max) { page in
+        _ = try await search(filter) { page in
             let before = (report, pace)
             (report, pace) = try await ask { core, now in
                 var (report, pace) = before
@@ -42,7 +51,7 @@ extension Dispatcher {
     /// Gives waiting deliveries and dead letters up.
     public func drop(_ filter: QueueFilter) async throws -> BulkReport {
         var report = BulkReport()
-        try await search(filter, limit: .max) { page in
+        _ = try await search(filter) { page in
             let before = report
             report = try await ask { core, now in
                 var report = before
@@ -53,31 +62,45 @@ extension Dispatcher {
         return report
     }
 
+    /// - Parameter after: only what is behind it, of a filter for one state.
+    /// - Returns: the last one that was seen, if the limit ended the search: there may be more.
     private func search(
-        _ filter: QueueFilter, limit: Int, _ body: (QueuePage) async throws -> Void
-    ) async throws {
-        guard let journal = started.withLock(\.self) else { return }
+        _ filter: QueueFilter, after: DeliveryKey? = nil, limit: Int = .max, _ body: (QueuePage) async throws -> Void
+    ) async throws -> DeliveryKey? {
+        guard let journal = started.withLock(\.self) else { return nil }
         let slot = try await ask { core, _ in try core.slot(of: filter.provider) }
-        var left = filter.wantsWaiting ? limit : 0
-        var last: DeliveryKey?
-        while left > 0 {
-            let rows = try journal.deliveries(
-                slot: slot, kind: filter.kind, after: last, limit: min(left, QueuePage.largest))
-            if !rows.isEmpty { try await body(QueuePage(waiting: rows)) }
-            guard rows.count == QueuePage.largest else { break }
-            left -= rows.count
-            last = rows.last?.id
+        if filter.wantsWaiting {
+            let last = try await Self.page(after: after, limit: limit) { last, count in
+                let rows = try journal.deliveries(slot: slot, kind: filter.kind, after: last, limit: count)
+                if !rows.isEmpty { try await body(QueuePage(waiting: rows)) }
+                return rows.map(\.id)
+            }
+            if let last { return last }
         }
-        left = filter.wantsDead ? limit : 0
-        var letters = DeadLetterFilter(filter, slot: slot)
-        while left > 0 {
-            letters.limit = min(left, QueuePage.largest)
-            let found = try journal.deadLetters(letters)
-            if !found.isEmpty { try await body(QueuePage(dead: found)) }
-            guard found.count == QueuePage.largest else { break }
-            left -= found.count
-            letters.after = found.last?.id
+        guard filter.wantsDead else { return nil }
+        var wanted = DeadLetterFilter(filter, slot: slot)
+        return try await Self.page(after: after, limit: limit) { last, count in
+            (wanted.after, wanted.limit) = (last, count)
+            let letters = try journal.deadLetters(wanted)
+            if !letters.isEmpty { try await body(QueuePage(dead: letters)) }
+            return letters.map(\.id)
         }
+    }
+
+    /// - Parameter read: gets what comes behind a delivery, at most so many.
+    /// - Returns: the last one, if the limit was reached.
+    private static func page(
+        after: DeliveryKey?, limit: Int, _ read: (DeliveryKey?, Int) async throws -> [DeliveryKey]
+    ) async throws -> DeliveryKey? {
+        var (left, last) = (limit, after)
+        while left > 0 {
+            let count = min(left, QueuePage.largest)
+            let keys = try await read(last, count)
+            guard keys.count == count else { return nil }
+            left -= count
+            last = keys.last
+        }
+        return last
     }
 }
 

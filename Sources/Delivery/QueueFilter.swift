@@ -26,15 +26,17 @@ public struct QueueFilter: Hashable, Sendable {
 public struct QueueCount: Codable, Hashable, Sendable {
     public var waiting = 0
     public var dead = 0
+}
 
-    /// How much may be listed at once; each delivery is read from the journal.
-    public static let limits = 1...100_000
+/// A part of a list of the queue.
+public struct QueueList: Codable, Hashable, Sendable {
+    /// How many may be asked for at once: each delivery is read from the journal.
+    public static let sizes = 1...1_000
 
-    /// The limit of a list that shows all of them; `nil` if no list is so long.
-    public var limitOfAll: Int? {
-        let most = max(waiting, dead, Self.limits.lowerBound)
-        return Self.limits.contains(most) ? most : nil
-    }
+    /// Fewer than were asked for if some have ended meanwhile.
+    public var deliveries: [DeliveryReport] = []
+    /// Behind which delivery the list goes on; `nil` at its end.
+    public var next: Int64?
 }
 
 /// What became of a command for many deliveries.

@@ -65,8 +65,13 @@ public struct IntakeServer: Service, Sendable {
     ) throws {
         let seen = SeenEvents(window: idWindow)
         let idHash = KeyedHash(.eventID, ring: ring)
+        // While the daemon was stopped nothing came: of two clocks that may be wrong, the one that makes ids younger.
+        let newest = try journal.sequenceBounds().flatMap { try journal.event($0.upperBound)?.received }
+        let now = min(clock(), newest ?? clock())
         try journal.forEachEventID { stored in
-            seen.restore(id: idHash("\(stored.source)\n\(stored.id)"), body: stored.mac, received: stored.received)
+            seen.restore(
+                id: idHash("\(stored.source)\n\(stored.id)"), body: stored.mac, received: stored.received,
+                age: now.milliseconds - stored.received.milliseconds)
         }
         room = JournalRoom(clock: clock, logger: logger)
         let gate = Gatekeeper(

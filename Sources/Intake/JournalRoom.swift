@@ -5,9 +5,11 @@ internal import Synchronization
 
 /// Whether the journal has room for events, as the intake finds it. Any thread.
 public final class JournalRoom: Sendable {
-    /// While there is none.
+    /// While there is none, as far as is known: until an event is on disk again.
     public struct Want: Hashable, Sendable {
+        /// When an event was first refused, and when last. Long after the last one there may be room again.
         public var since: Timestamp
+        public var last: Timestamp
         /// For people: `the journal is full`.
         public var reason: String
         /// How many events were refused since.
@@ -34,16 +36,18 @@ public final class JournalRoom: Sendable {
         self.logger = logger
     }
 
-    /// What is wanting; `nil` while events are taken in.
+    /// What is wanting; `nil` while events are taken in, and before the first one comes.
     public var want: Want? { state.withLock { $0.want } }
 
     /// An event was refused.
     func refused(_ reason: String) {
         let isNew = state.withLock { state in
             state.lastRefusal = .now()
+            let now = clock()
             state.want?.refused += 1
+            state.want?.last = now
             guard state.want == nil else { return false }
-            state.want = Want(since: clock(), reason: reason, refused: 1)
+            state.want = Want(since: now, last: now, reason: reason, refused: 1)
             isWanting.store(true, ordering: .relaxed)
             return true
         }

@@ -1,11 +1,13 @@
 internal import EventModel
+internal import Glibc
 internal import Journal
 internal import Synchronization
 
 /// The ids that were accepted lately, so that what is sent twice is taken in once. In memory, rebuilt from the journal
 /// at the start; an index on disk over ids that outsiders choose would cost four times the rest of the commit.
 ///
-/// Some 130 bytes an id. Any thread.
+/// Their age goes by a clock that nobody can set: a wall clock that jumps, once forth or back or both, would forget ids
+/// whose events are sent again. Some 130 bytes an id. Any thread.
 final class SeenEvents: Sendable {
     private enum Stage {
         /// In the journal's hands, not on disk yet.
@@ -16,24 +18,28 @@ final class SeenEvents: Sendable {
     private struct Entry {
         var body: Hash128
         var received: Timestamp
-        /// From when on its window counts: since it was received, unless the clock was ahead then.
-        var since: Timestamp
+        /// From when on its window counts; by the steady clock.
+        var since: Int64
         var stage: Stage
     }
 
     private struct State {
         var entries: [Hash128: Entry] = [:]
         /// By age, to forget the oldest.
-        var ages: [(since: Timestamp, id: Hash128)] = []
+        var ages: [(since: Int64, id: Hash128)] = []
         var forgotten = 0
     }
 
     private let state = Mutex(State())
-    /// How long an id is remembered; milliseconds.
     private let window: Int64
+    private let steadyClock: @Sendable () -> Int64
 
-    init(window: Int64) {
+    /// - Parameters:
+    ///   - window: how long an id is remembered; milliseconds.
+    ///   - steadyClock: milliseconds since any moment; never goes back, and goes on while the machine sleeps.
+    init(window: Int64, steadyClock: @escaping @Sendable () -> Int64 = SeenEvents.sinceBoot) {
         self.window = window
+        self.steadyClock = steadyClock
     }
 
     /// What is known of an event that arrives.
@@ -63,9 +69,10 @@ final class SeenEvents: Sendable {
                 }
             }
             let ticket = try submit()
-            state.entries[id] = Entry(body: body, received: received, since: received, stage: .pending(ticket))
-            state.ages.append((received, id))
-            Self.forget(before: received + -window, now: received, &state)
+            let now = steadyClock()
+            state.entries[id] = Entry(body: body, received: received, since: now, stage: .pending(ticket))
+            state.ages.append((now, id))
+            Self.forget(before: now - window, &state)
             return .submitted
         }
     }
@@ -87,33 +94,33 @@ final class SeenEvents: Sendable {
         }
     }
 
-    /// Takes in what the journal holds.
-    func restore(id: Hash128, body: Hash128, received: Timestamp) {
+    /// Takes in what the journal holds, the oldest first.
+    ///
+    /// - Parameter age: milliseconds since it was received; less than 0 counts as 0.
+    func restore(id: Hash128, body: Hash128, received: Timestamp, age: Int64) {
         state.withLock { state in
-            state.entries[id] = Entry(body: body, received: received, since: received, stage: .committed)
-            state.ages.append((received, id))
+            let since = steadyClock() - max(0, age)
+            state.entries[id] = Entry(body: body, received: received, since: since, stage: .committed)
+            state.ages.append((since, id))
         }
     }
 
-    private static func forget(before moment: Timestamp, now: Timestamp, _ state: inout State) {
-        while state.forgotten < state.ages.count {
+    private static func forget(before moment: Int64, _ state: inout State) {
+        while state.forgotten < state.ages.count, state.ages[state.forgotten].since < moment {
             let (since, id) = state.ages[state.forgotten]
-            guard since < moment || since > now else { break }
             // One that failed and was sent again is younger.
-            if state.entries[id]?.since == since {
-                if since > now {
-                    // Nobody else is to wait until its moment has come: it goes to the end, as if it came now.
-                    state.entries[id]?.since = now
-                    state.ages.append((now, id))
-                } else {
-                    state.entries[id] = nil
-                }
-            }
+            if state.entries[id]?.since == since { state.entries[id] = nil }
             state.forgotten += 1
         }
         if state.forgotten > 4_096, state.forgotten * 2 > state.ages.count {
             state.ages.removeFirst(state.forgotten)
             state.forgotten = 0
         }
+    }
+
+    static let sinceBoot: @Sendable () -> Int64 = {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
     }
 }

@@ -137,17 +137,9 @@ extension Journal {
         }
     }
 
-    /// Lends the first `count` bytes of every waiting secret to `body`, oldest first: enough to tell which data keys are
-    /// in use. `body` must not read the journal.
-    public func forEachSecret(
-        prefix count: Int, _ body: (_ sequence: Int64, _ prefix: UnsafeRawBufferPointer) throws -> Void
-    ) throws(JournalError) {
-        try scans.query(
-            "SELECT seq, substr(sealed, 1, ?1) FROM secrets ORDER BY seq", [.integer(Int64(count))]
-        ) { row in
-            try row.withBytes(1) { try body(row.integer(0), $0) }
-            return true
-        }
+    /// The events whose secrets have not been erased, in their order.
+    package func eventsWithSecrets() throws(JournalError) -> [Int64] {
+        try scans.rows("SELECT seq FROM secrets ORDER BY seq") { $0.integer(0) }
     }
 
     /// The numbers of the oldest and the newest event; `nil` if there was never one.
@@ -160,14 +152,22 @@ extension Journal {
         return bounds
     }
 
-    /// The earliest moment at which an event that is still here was received, or a dead letter written; `nil` if there is
-    /// neither. Reads all of them, for the order of numbers is not that of a clock that was set: seconds for a large
-    /// journal.
-    public func oldestBody() throws(JournalError) -> Timestamp? {
-        try scans.rows(
-            "SELECT min(at) FROM (SELECT min(received) AS at FROM events UNION ALL SELECT min(at) FROM dead_letters)"
-        ) { $0.isNull(0) ? nil : Timestamp(milliseconds: $0.integer(0)) }.first
+    /// How many bytes at the head of a sealed value name the data key that opens it.
+    public static let sealHeaderSize = 5
+
+    /// Whether an event, a secret or a dead letter begins with `header`, that is, needs its data key. A look into three
+    /// indexes, however large the journal is.
+    ///
+    /// - Parameter header: the first ``sealHeaderSize`` bytes of what the key seals.
+    public func holdsSealed(header: [UInt8]) throws(JournalError) -> Bool {
+        try lookups.rows(Self.sealedUnderKey, [.bytes(header)]) { $0.integer(0) != 0 }.first ?? false
     }
+
+    /// For a test of its plan.
+    package static let sealedUnderKey =
+        "SELECT "
+        + Schema.sealedTables.map { "EXISTS(SELECT 1 FROM \($0.name) WHERE \($0.keyExpression) = ?1)" }
+        .joined(separator: " OR ")
 
     /// Takes a search for old events on from where it stands, to the first one that is not old. Reads at most `limit` rows.
     ///

@@ -6,38 +6,37 @@ extension Journal {
     /// The number that stands for a provider in the journal: the same for ever, given at the first call and on disk
     /// when this returns. For the start and for reloads: it waits for the writer's commit and for its own.
     public func slot(for provider: String) throws(JournalError) -> Int {
-        do {
-            return try connection.write { db in
-                let known = try Int.fetchOne(
-                    db, sql: "SELECT slot FROM providers WHERE name = ?", arguments: [provider])
-                if let known { return known }
-                let next = try Int.fetchOne(db, sql: "SELECT ifnull(max(slot) + 1, 0) FROM providers") ?? 0
-                guard (0...DeliveryKey.maximumSlot).contains(next) else { throw JournalError.tooManyProviders }
-                try db.execute(sql: "INSERT INTO providers VALUES(?, ?)", arguments: [next, provider])
-                return next
-            }
-        } catch {
-            throw JournalError(error, path: path)
+        try writeRarely { db in
+            let known = try Int.fetchOne(db, sql: "SELECT slot FROM providers WHERE name = ?", arguments: [provider])
+            if let known { return known }
+            let next = try Int.fetchOne(db, sql: "SELECT ifnull(max(slot) + 1, 0) FROM providers") ?? 0
+            guard (0...DeliveryKey.maximumSlot).contains(next) else { throw JournalError.tooManyProviders }
+            try db.execute(sql: "INSERT INTO providers VALUES(?, ?)", arguments: [next, provider])
+            return next
         }
     }
 
     /// The names of all providers that ever were, by slot.
     public func providers() throws(JournalError) -> [Int: String] {
-        let rows = try scans.rows("SELECT slot, name FROM providers") { (Int($0.integer(0)), $0.text(1)) }
+        let rows = try lookups.rows("SELECT slot, name FROM providers") { (Int($0.integer(0)), $0.text(1)) }
         return Dictionary(rows, uniquingKeysWith: { first, _ in first })
     }
 
     /// Pauses a provider, or lets it go on: for ever, and on disk when this returns. It waits for the writer's commit and
     /// for its own. If that fails for good, the journal has died, as after a failure of the writer.
     public func setPaused(_ isPaused: Bool, slot: Int) throws(JournalError) {
+        try writeRarely { db in
+            try db.execute(
+                sql: isPaused ? "INSERT OR REPLACE INTO meta VALUES(?, 1)" : "DELETE FROM meta WHERE name = ?",
+                arguments: [Meta.paused(slot)])
+        }
+    }
+
+    private func writeRarely<Result>(_ body: (Database) throws -> Result) throws(JournalError) -> Result {
         do {
-            try connection.write { db in
-                try db.execute(
-                    sql: isPaused ? "INSERT OR REPLACE INTO meta VALUES(?, 1)" : "DELETE FROM meta WHERE name = ?",
-                    arguments: [Meta.paused(slot)])
-            }
+            return try connection.write(body)
         } catch {
-            // The writer finds out by its next commit, so it gets one.
+            // If it has failed for good, the writer finds out by its next commit, so it gets one.
             try? submit(JournalChanges())
             throw JournalError(error, path: path)
         }
@@ -57,36 +56,5 @@ extension Journal {
                 ringKey: UInt32(truncatingIfNeeded: row.integer(2)),
                 created: Timestamp(milliseconds: row.integer(3)), wrapped: row.bytes(4))
         }
-    }
-
-    /// Reads the whole file and compares its parts (PRAGMA quick_check): seconds for a large one, minutes for a slow disk.
-    /// It has a connection of its own, so nobody waits for it; the write-ahead log is not emptied while a table is read.
-    /// ``close()`` ends it, and waits for that.
-    ///
-    /// - Returns: what is wrong, table by table, in SQLite's words, which hold no values; empty if nothing is.
-    /// - Throws: ``JournalError/closed`` if the journal was closed meanwhile.
-    public func findDamage() throws(JournalError) -> [Damage] {
-        let connection: ReadConnection
-        do {
-            connection = try ReadConnection(path: path)
-        } catch {
-            throw JournalError(error, path: path)
-        }
-        let hasBegun = inspection.begin(connection)
-        defer { inspection.end(connection) }
-        guard hasBegun else { throw .closed }
-        var damage: [Damage] = []
-        let tables = try connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") { $0.text(0) }
-        for table in tables {
-            do {
-                let findings = try connection.rows("PRAGMA quick_check(\"\(table)\")") { $0.text(0) }
-                damage += findings.filter { $0 != "ok" }.map { Damage(table: table, finding: $0) }
-            } catch .corrupt(_, let reason) {
-                damage.append(Damage(table: table, finding: reason))  // so bad that the check cannot go on here
-            } catch .database(_, 9, _) {  // SQLITE_INTERRUPT
-                throw .closed
-            }
-        }
-        return damage
     }
 }

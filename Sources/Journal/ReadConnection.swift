@@ -7,7 +7,7 @@ final class ReadConnection: @unchecked Sendable {  // the statements are touched
         case integer(Int64)
         case hash(Hash128)
         case text(String)
-        case null
+        case bytes([UInt8])
     }
 
     private let queue: DatabaseQueue
@@ -38,7 +38,7 @@ final class ReadConnection: @unchecked Sendable {  // the statements are touched
                     case .integer(let value): statement.bind(value, at: place)
                     case .hash(let value): statement.bind(value, at: place)
                     case .text(let value): statement.bind(value, at: place)
-                    case .null: statement.bindNull(at: place)
+                    case .bytes(let value): statement.bind(value, at: place)
                     }
                 }
                 try statement.query(row)

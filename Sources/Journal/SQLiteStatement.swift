@@ -21,10 +21,6 @@ final class SQLiteStatement {
         sqlite3_finalize(handle)
     }
 
-    func bindNull(at place: Int32) {
-        sqlite3_bind_null(handle, place)
-    }
-
     func bind(_ value: Int64, at place: Int32) {
         sqlite3_bind_int64(handle, place, value)
     }
@@ -43,6 +39,13 @@ final class SQLiteStatement {
     func bind(_ value: Hash128, at place: Int32) {
         withUnsafeBytes(of: value) {
             _ = sqlite3_bind_blob(handle, place, $0.baseAddress, Int32($0.count), Self.copying)
+        }
+    }
+
+    /// Binds a blob; SQLite copies it.
+    func bind(_ value: [UInt8], at place: Int32) {
+        value.withUnsafeBytes { bytes in
+            _ = sqlite3_bind_blob(handle, place, bytes.baseAddress ?? Self.empty, Int32(bytes.count), Self.copying)
         }
     }
 

@@ -1,10 +1,26 @@
 internal import GRDB
 
 /// The tables, all of which grow at their right edge; no index but the ones named here, for each random index entry
-/// costs more than a whole event.
+/// costs more than a whole event. What the sealed values are found by grows at its right edge too: data keys are numbered
+/// in the order of time.
 enum Schema {
     /// `RSJ1`, in the file's header: tells our database from another one's (PRAGMA application_id).
     static let applicationID = 0x5253_4A31
+
+    /// The tables of what is sealed with keys that are destroyed some day.
+    static let sealedTables = [
+        SealedTable(name: "events", column: "body"), SealedTable(name: "secrets", column: "sealed"),
+        SealedTable(name: "dead_letters", column: "detail"),
+    ]
+
+    /// A table whose rows hold a sealed value each.
+    struct SealedTable {
+        let name: String
+        let column: String
+
+        /// What names the data key, as the index has it and as a query must write it to be answered from the index.
+        var keyExpression: String { "substr(\(column), 1, \(Journal.sealHeaderSize))" }
+    }
 
     /// Brings the file to this version's tables; a file that is not ours, or newer, is left as it is.
     static func prepare(_ queue: DatabaseQueue, path: String) throws {
@@ -62,6 +78,12 @@ enum Schema {
                     ALTER TABLE dead_letters DROP COLUMN detail;
                     ALTER TABLE dead_letters ADD COLUMN detail BLOB NOT NULL DEFAULT x'';
                     """)
+        }
+        migrator.registerMigration("3") { db in
+            for table in sealedTables {
+                try db.execute(
+                    sql: "CREATE INDEX \(table.name)_by_key ON \(table.name)(\(table.keyExpression))")
+            }
         }
         return migrator
     }

@@ -77,9 +77,8 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     func write(
         _ events: ArraySlice<Inbox.PendingEvent>, _ changes: ChangeFold, _ durability: CommitPolicy.Durability
     ) throws -> Commit {
-        try queue.writeWithoutTransaction { db in
+        try writing { db in
             guard let statements else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
-            if let failure { throw failure }
             try demand(durability, db)
             logPages.pointee = 0
             try statements.begin.run()
@@ -110,8 +109,7 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
     ///
     /// - Returns: whether the log is empty; a reader may have been in the way.
     func checkpoint(emptying: Bool) throws -> Bool {
-        try queue.writeWithoutTransaction { db in
-            if let failure { throw failure }
+        try writing { db in
             let mode = emptying ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
             // A reader is not waited for: senders are.
             sqlite3_busy_timeout(db.sqliteConnection, 0)
@@ -126,20 +124,26 @@ final class WriteConnection: @unchecked Sendable {  // its state is touched insi
 
     /// Writes something rare, with fsync, between two transactions of the writer.
     ///
-    /// - Throws: what `body` throws, or `DatabaseError`. After one that does not pass, everything that is written fails
-    ///   with it.
+    /// - Throws: what `body` throws, or `DatabaseError`.
     func write<Result>(_ body: (Database) throws -> Result) throws -> Result {
+        try writing { db in
+            try demand(.power, db)
+            var result: Result?
+            try db.inTransaction(.immediate) {
+                result = try body(db)
+                return .commit
+            }
+            guard let result else { throw DatabaseError(resultCode: .SQLITE_ABORT) }
+            return result
+        }
+    }
+
+    /// Whatever is written, by whomever. After a failure that does not pass, everything fails with it.
+    private func writing<Result>(_ body: (Database) throws -> Result) throws -> Result {
         try queue.writeWithoutTransaction { db in
             if let failure { throw failure }
             do {
-                try demand(.power, db)
-                var result: Result?
-                try db.inTransaction(.immediate) {
-                    result = try body(db)
-                    return .commit
-                }
-                guard let result else { throw DatabaseError(resultCode: .SQLITE_ABORT) }
-                return result
+                return try body(db)
             } catch {
                 if let error = error as? DatabaseError, !error.isPassing { failure = error }
                 throw error

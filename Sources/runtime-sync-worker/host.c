@@ -36,39 +36,6 @@ static rts_bytes bytes_of(const char *text) {
     return (rts_bytes){(const uint8_t *)text, strlen(text)};
 }
 
-/* -- complete --------------------------------------------------------------------------------------------------- */
-
-/* What a completion says, in this host's terms: a plugin may know fewer fields or more, and may be wrong. */
-static rts_completion understood(const rts_completion *said) {
-    rts_completion answer = {.size = sizeof answer, .outcome = RTS_UNKNOWN};
-    size_t size = said->size < sizeof answer ? said->size : sizeof answer;
-    if (size < offsetof(rts_completion, retry_after_ms)) {
-        answer.detail = bytes_of("the plugin's completion has no size");
-        return answer;
-    }
-    memcpy(&answer, said, size);
-    if (answer.outcome > RTS_UNKNOWN) {
-        answer = (rts_completion){.outcome = RTS_UNKNOWN, .detail = bytes_of("the plugin's outcome is not one")};
-    }
-    if ((answer.account.data && answer.account.size > ACCOUNT_MAX)
-        || (answer.record.data && answer.record.size > RECORD_MAX)) {
-        answer = (rts_completion){
-            .outcome = RTS_UNKNOWN, .detail = bytes_of("the plugin's account or record is longer than is taken")};
-    }
-    return answer;
-}
-
-static int32_t complete(void *context, uint64_t id, const rts_completion *completion) {
-    (void)context;
-    uint32_t others;
-    if (!completion || requests_end(id, &others) != 0) return -1;
-    rts_completion answer = understood(completion);
-    const uint32_t numbers[] = {answer.outcome, answer.retry_after_ms};
-    const rts_bytes texts[] = {shortened(answer.detail, DETAIL_MAX), answer.account, answer.record};
-    frames_gather(RTW_DONE, id, &(frame_content){numbers, 2, texts, 3}, others);
-    return 0;
-}
-
 /* -- log -------------------------------------------------------------------------------------------------------- */
 
 /* A bucket that holds one second's lines and refills steadily; counted in thousandths of a line. */
@@ -135,7 +102,7 @@ static void log_line(void *context, uint32_t level, rts_bytes message) {
     send_line(level <= RTS_LOG_ERROR ? level : RTS_LOG_ERROR, shortened(message, LINE_MAX));
 }
 
-/* -- metric and extensions --------------------------------------------------------------------------------------- */
+/* -- metric ------------------------------------------------------------------------------------------------------ */
 
 /* [a-z0-9_]+, of a length that a metric's name may have; anything else is not counted. */
 static int is_name(rts_bytes name) {
@@ -159,7 +126,8 @@ static struct counter {
 static size_t counter_count;
 static pthread_mutex_t counters_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t counts_second;
-static uint32_t counts_told; /* in this second */
+static uint32_t counts_told;              /* in this second */
+static _Atomic uint64_t held_back_second; /* the first in which something was held back that is not told yet; or 0 */
 
 static void send_count(rts_bytes name, int64_t delta) {
     uint32_t halves[2];
@@ -179,9 +147,34 @@ static struct counter *counter_named(rts_bytes name) {
     return counter;
 }
 
+/* What a counter has to tell; none that was never named has any. */
+static struct counter taken(size_t index) {
+    pthread_mutex_lock(&counters_lock);
+    struct counter counter = counters[index];
+    counters[index].delta = 0;
+    pthread_mutex_unlock(&counters_lock);
+    return counter;
+}
+
+/* Sent without the lock: a plugin's thread may have to wait for the daemon to read, and the main thread never may. */
+void host_tell_counts(void) {
+    held_back_second = 0; /* first: what is held back from here on may miss its turn below */
+    for (size_t index = 0; index < COUNTERS_MAX; index++) {
+        struct counter counter = taken(index);
+        if (counter.delta != 0) send_count((rts_bytes){(const uint8_t *)counter.name, counter.size}, counter.delta);
+    }
+}
+
+/* Nothing is held back for longer than its second while the plugin works: pings are for a quiet worker. */
+static void tell_late_counts(void) {
+    uint64_t second = held_back_second;
+    if (second != 0 && second != milliseconds(NULL) / 1000) host_tell_counts();
+}
+
 static void metric(void *context, rts_bytes name, int64_t delta) {
     (void)context;
     if (!is_name(name)) return;
+    tell_late_counts();
     uint64_t second = milliseconds(NULL) / 1000;
     pthread_mutex_lock(&counters_lock);
     struct counter *counter = counter_named(name);
@@ -193,21 +186,48 @@ static void metric(void *context, rts_bytes name, int64_t delta) {
         counts_told++;
         delta = counter->delta;
         counter->delta = 0;
+    } else if (counter && held_back_second == 0) {
+        held_back_second = second;
     }
     pthread_mutex_unlock(&counters_lock);
     if (is_told) send_count(name, delta);
 }
 
-void host_tell_counts(void) {
-    pthread_mutex_lock(&counters_lock);
-    for (size_t index = 0; index < counter_count; index++) {
-        struct counter *counter = &counters[index];
-        if (counter->delta == 0) continue;
-        send_count((rts_bytes){(const uint8_t *)counter->name, counter->size}, counter->delta);
-        counter->delta = 0;
+/* -- complete --------------------------------------------------------------------------------------------------- */
+
+/* What a completion says, in this host's terms: a plugin may know fewer fields or more, and may be wrong. */
+static rts_completion understood(const rts_completion *said) {
+    rts_completion answer = {.size = sizeof answer, .outcome = RTS_UNKNOWN};
+    size_t size = said->size < sizeof answer ? said->size : sizeof answer;
+    if (size < offsetof(rts_completion, retry_after_ms)) {
+        answer.detail = bytes_of("the plugin's completion has no size");
+        return answer;
     }
-    pthread_mutex_unlock(&counters_lock);
+    memcpy(&answer, said, size);
+    if (answer.outcome > RTS_UNKNOWN) {
+        answer = (rts_completion){.outcome = RTS_UNKNOWN, .detail = bytes_of("the plugin's outcome is not one")};
+    }
+    if ((answer.account.data && answer.account.size > ACCOUNT_MAX)
+        || (answer.record.data && answer.record.size > RECORD_MAX)) {
+        answer = (rts_completion){
+            .outcome = RTS_UNKNOWN, .detail = bytes_of("the plugin's account or record is longer than is taken")};
+    }
+    return answer;
 }
+
+static int32_t complete(void *context, uint64_t id, const rts_completion *completion) {
+    (void)context;
+    uint32_t others;
+    if (!completion || requests_end(id, &others) != 0) return -1;
+    tell_late_counts();
+    rts_completion answer = understood(completion);
+    const uint32_t numbers[] = {answer.outcome, answer.retry_after_ms};
+    const rts_bytes texts[] = {shortened(answer.detail, DETAIL_MAX), answer.account, answer.record};
+    frames_gather(RTW_DONE, id, &(frame_content){numbers, 2, texts, 3}, others);
+    return 0;
+}
+
+/* -- extensions -------------------------------------------------------------------------------------------------- */
 
 static void begin_batch(void *context) {
     (void)context;

@@ -13,7 +13,7 @@ void host_limit_log(uint32_t lines_per_second);
 /* Says how many log lines were dropped since that was last said, if any. */
 void host_tell_dropped(void);
 
-/* Sends what was counted and held back because counts came too fast. Main thread. */
+/* Sends what was counted and held back because counts came too fast. */
 void host_tell_counts(void);
 
 #endif

@@ -47,6 +47,7 @@ enum Program {
             } else {
                 try command.run()
             }
+            LogWriter.stderr.flush()
         } catch {
             end(with: error)
         }
@@ -54,7 +55,10 @@ enum Program {
 
     private static func end(with error: any Error) -> Never {
         // The parser prints its own errors, and the help, which is one to it.
-        if error is ExitCode || RuntimeSync.exitCode(for: error) != .failure { RuntimeSync.exit(withError: error) }
+        if error is ExitCode || RuntimeSync.exitCode(for: error) != .failure {
+            LogWriter.stderr.flush()
+            RuntimeSync.exit(withError: error)
+        }
         printError("runtime-sync: error: \(error)")
         exit((error as? StartFailure)?.isSettings == true ? ExitCode.settings.rawValue : ExitCode.failure.rawValue)
     }

@@ -120,6 +120,31 @@ struct HousekeepingTests {
         #expect(try stored(.body) == 1)
     }
 
+    @Test func `a forgotten dead letter keeps the key of its event and of its words, and no other`() throws {
+        let rig = try Rig([.test(kinds: [.passwordUpdated])])
+        func bodyKeys() -> [UInt32] {
+            rig.vault.sealer.keys.ids.filter { $0 & 3 == UInt32(SealPurpose.body.rawValue) }
+        }
+        try rig.post(TestEvent(id: "e0", password: "p"))
+        try rig.answer(.refused, detail: "no")
+        let forgotten = bodyKeys()
+        for number in 1...3 {
+            try rig.advance(7_200_000)
+            try rig.post(TestEvent(id: "e\(number)", kind: .logout, sequence: UInt64(number + 1)))
+        }
+        try rig.flush()
+        #expect(bodyKeys().count == 4)
+        for _ in 0..<40 {
+            try rig.advance(3_600_000)
+            try rig.flush()
+        }
+        // Of the newest event, which holds the place, and of the dead letter.
+        #expect(bodyKeys().count == 2 && bodyKeys().contains(forgotten))
+        let letter = try #require(try rig.journal.deadLetters().first)
+        #expect(try rig.vault.openDetail(letter.detail, of: letter.id) == "no")
+        #expect(try rig.core.header(of: try #require(try rig.journal.event(1))) != nil)
+    }
+
     @Test func `events behind an old dead letter are retired, at once while there are more`() throws {
         let rig = try Rig([.test(kinds: [.passwordUpdated])], in: TemporaryFolder(inMemory: true))
         try rig.post(TestEvent(id: "e0", password: "p"))

@@ -218,6 +218,21 @@ struct OperatorTests {
         #expect(try rig.report().unaccounted == 0)
     }
 
+    @Test func `a dead letter that is tried again when it is too old gives way to a newer one that waits`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)])
+        let id = try refused(rig, TestEvent(id: "e1", kind: .profileUpdated, sequence: 1, email: "old@x"))
+        try rig.advance(120_000)
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        try rig.post(TestEvent(id: "e2", kind: .profileUpdated, sequence: 2, email: "new@x"))
+        #expect(try rig.answer(.retry).attributes?.contains("old@x") == true)
+        #expect(try rig.ended() == ["superseded": 1])
+        #expect(try rig.answer(.delivered).attributes?.contains("new@x") == true)
+        try rig.flush()
+        #expect(try rig.journal.deadLetters().isEmpty)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
     @Test func `what is dropped is counted, and its password is gone`() throws {
         let rig = try Rig()
         let dead = try refused(rig, TestEvent(id: "e1", password: "p"))
@@ -361,19 +376,6 @@ struct OperatorTests {
         try rig.flush()
         #expect(try rig.ended() == ["dropped:operator": 2])
         #expect(try rig.report().unaccounted == 0)
-    }
-}
-
-@Suite struct QueueCountTests {
-    @Test(arguments: [
-        (0, 0, 1), (7, 3, 7), (3, 7, 7), (100_000, 1, 100_000), (100_001, 0, nil), (0, 1_000_000, nil),
-    ])
-    func `only a limit that is taken is advised`(waiting: Int, dead: Int, limit: Int?) {
-        var count = QueueCount()
-        count.waiting = waiting
-        count.dead = dead
-        #expect(count.limitOfAll == limit)
-        #expect(limit.map(QueueCount.limits.contains) ?? true)
     }
 }
 

@@ -307,9 +307,7 @@ final class Rig {
     /// The events whose secrets are on disk.
     func storedSecrets() throws -> [Int64] {
         try flush()
-        var sequences: [Int64] = []
-        try journal.forEachSecret(prefix: 1) { sequence, _ in sequences.append(sequence) }
-        return sequences
+        return try journal.eventsWithSecrets()
     }
 }
 

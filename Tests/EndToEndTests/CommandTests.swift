@@ -44,9 +44,9 @@ extension `End to end` {
                 installation.kc.request(Array(lines.joined(separator: [10])), type: "application/x-ndjson"))
             try await eventually("the journal is full") { try installation.post(Event(.logout)).status == 503 }
             let full = try await installation.run("providers", "list")
-            #expect(full.output.contains("no events are taken in since "), "\(full)")
+            #expect(full.output.contains("events are refused since "), "\(full)")
             let json = try await installation.run("providers", "list", "--json")
-            for words in [#""unreadable":{"dead letters":1}"#, #""want":{"reason":"#] {
+            for words in [#""unreadable":{"dead letters":1}"#, #""want":{"last":""#] {
                 #expect(json.output.contains(words), "\(words): \(json)")
             }
             let dropped = try await installation.run("queue", "drop", "\(dead.id)")
@@ -108,6 +108,38 @@ extension `End to end` {
             }
             #expect(try await installation.run("queue", "show", "everything").code == 64)
             #expect(try await installation.run("queue", "list", "--provider", "nobody").errors.contains("workforce"))
+        }
+
+        @Test func `a list that is longer than one answer is printed whole`() async throws {
+            let workforce = try HTTPReceiver(.answer(422, body: "too weak"))
+            let installation = try Installation()
+            try installation.add(workforce)
+            try await installation.start()
+            _ = try await installation.run("providers", "pause", "workforce")
+            var logout = Event(.logout)
+            let lines = (0..<2_100).map { number in
+                logout.id = "logout-\(number)"
+                return logout.bytes
+            }
+            _ = try installation.post(
+                installation.kc.request(Array(lines.joined(separator: [10])), type: "application/x-ndjson"))
+            try await eventually("all wait") { try installation.provider("workforce").report.waiting == 2_100 }
+            func ids(_ words: String...) async throws -> [String] {
+                let list = try await installation.run(["queue", "list", "--json"] + words)
+                #expect(list.code == 0 && list.errors.isEmpty, "\(list.errors)")
+                return try JSONValue(parsing: Array(list.output.utf8)).elements?.compactMap { $0["event"]?.text } ?? []
+            }
+            let expected = (0..<2_100).map { "logout-\($0)" }
+            #expect(try await ids("--limit", "2100") == expected)
+            let table = try await installation.run("queue", "list", "--limit", "1500")
+            #expect(table.output.split(separator: "\n").count == 1_501)
+            #expect(table.errors.hasPrefix("600 more: 2100 wait and 0 are dead letters; --limit 2100 shows all"))
+            _ = try await installation.run("providers", "resume", "workforce")
+            try await eventually("all are dead") {
+                try installation.provider("workforce").report.counters["dead"] == 2_100
+            }
+            #expect(try await ids("--limit", "1000000000") == expected)
+            #expect(try await ids("--limit", "5000", "--reason", "unheard-of").isEmpty)
         }
 
         @Test func `many are listed, retried and dropped at once, by what they have in common`() async throws {

@@ -1,4 +1,5 @@
 import Delivery
+import Glibc
 import Installations
 import TargetServers
 import Testing
@@ -39,6 +40,35 @@ extension `End to end` {
             try await installation.settled(1)
             #expect(directory.bind(OpenLDAP.name("u1"), password: "patient secret") == 0)
             #expect(try installation.provider().report.unaccounted == 0)
+        }
+
+        @Test func `a log that nobody reads holds nobody up`() async throws {
+            let workforce = try HTTPReceiver(.answer(400))
+            let installation = try Installation()
+            try installation.add(workforce)
+            try #require(mkfifo(installation.logFile, 0o600) == 0)
+            let log = open(installation.logFile, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+            defer { close(log) }
+            // One page, the least there is.
+            try #require(fcntl(log, fSetPipeSize, 4_096) == 4_096)
+            try installation.launch()
+            var heard: [UInt8] = []
+            let port = try await eventually("it listens") { () -> UInt16? in
+                var bytes = [UInt8](repeating: 0, count: 4_096)
+                let count = read(log, &bytes, bytes.count)
+                heard += bytes.prefix(max(0, count))
+                let log = String(decoding: heard, as: UTF8.self)
+                return log.firstMatch(of: #/listening address=127\.0\.0\.1:(\d+)\n/#).flatMap { UInt16($0.1) }
+            }
+            let connection = try Connection(port: port)
+            for number in 1...200 {
+                try connection.send(installation.kc.request(Event(of: "u\(number)", password: "s\(number)").bytes))
+                #expect(try connection.answer().status == 202)
+            }
+            // Each is refused, which is worth a line.
+            _ = try await workforce.requests(200)
+            try await eventually("all have ended") { try installation.counter("dead", of: "workforce") == 200 }
+            #expect(try await installation.stop() == 0)
         }
 
         @Test func `of many passwords only the last is written, once`() async throws {
@@ -264,3 +294,6 @@ extension `End to end` {
         }
     }
 }
+
+/// `F_SETPIPE_SZ` of fcntl(2), which Glibc's module does not show.
+private let fSetPipeSize: Int32 = 1_031

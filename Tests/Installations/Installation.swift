@@ -107,13 +107,18 @@ public final class Installation: Sendable {
 
     /// Starts the daemon and does not wait for anything.
     ///
-    /// - Parameter starter: what it is started by, such as ``Program/withoutRootsRights``.
+    /// - Parameters:
+    ///   - options: of `serve`.
+    ///   - starter: what it is started by, such as ``Program/withoutRootsRights``.
     @discardableResult
-    public func launch(environment: [String] = [], by starter: [String] = []) throws -> ChildProcess {
-        let logStart = log.utf8.count
+    public func launch(
+        _ options: String..., environment: [String] = [], by starter: [String] = []
+    ) throws -> ChildProcess {
+        var status = stat()
+        let logStart = stat(logFile, &status) == 0 ? Int(status.st_size) : 0
         let daemon = try ChildProcess(
-            starter + ["\(Products.folder)/runtime-sync", "serve", "--settings", settings], environment: environment,
-            log: logFile)
+            starter + ["\(Products.folder)/runtime-sync", "serve", "--settings", settings] + options,
+            environment: environment, log: logFile)
         running.withLock { $0 = Running(daemon: daemon, logStart: logStart) }
         return daemon
     }

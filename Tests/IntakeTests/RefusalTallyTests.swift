@@ -2,6 +2,7 @@ import EventModel
 @testable import Intake
 import Journal
 import NIOCore
+import Synchronization
 import Testing
 
 @Suite struct `What is turned away` {
@@ -69,11 +70,16 @@ import Testing
 
     @Test func `for want of room is a state, with a beginning and an end`() {
         let log = LogLines()
-        let room = JournalRoom(clock: { Timestamp(milliseconds: 0) }, logger: log.logger)
+        let clock = Mutex(Timestamp(milliseconds: 0))
+        let room = JournalRoom(clock: { clock.withLock(\.self) }, logger: log.logger)
         room.committed()
         #expect(room.want == nil)
-        for _ in 0..<3 { room.refused("the journal is full") }
-        #expect(room.want == .init(since: Timestamp(milliseconds: 0), reason: "the journal is full", refused: 3))
+        for second in 1...3 {
+            clock.withLock { $0 = Timestamp(milliseconds: Int64(second) * 1_000) }
+            room.refused("the journal is full")
+        }
+        let (first, last) = (Timestamp(milliseconds: 1_000), Timestamp(milliseconds: 3_000))
+        #expect(room.want == .init(since: first, last: last, reason: "the journal is full", refused: 3))
         // One that slips in between two that do not is no end.
         room.committed()
         #expect(room.want != nil)

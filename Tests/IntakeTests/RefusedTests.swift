@@ -326,11 +326,11 @@ import Testing
     func `could not be written, and may be sent again when the disk has room`() async throws {
         let folder = try Folder()
         try #require(mkdir("\(folder.path)/journal", 0o700) == 0)
-        try #require(mount("tmpfs", "\(folder.path)/journal", "tmpfs", 0, "size=2m,mode=700") == 0)
+        try #require(mount("tmpfs", "\(folder.path)/journal", "tmpfs", 0, "size=4m,mode=700") == 0)
         defer { umount2("\(folder.path)/journal", 0) }
         let ballast = "\(folder.path)/journal/ballast"
         let file = Glibc.open(ballast, O_WRONLY | O_CREAT, 0o600)
-        try #require(posix_fallocate(file, 0, 1 << 20) == 0)
+        try #require(posix_fallocate(file, 0, 3 << 20) == 0)
         close(file)
         try await Door.open(.init { $0.folder = folder }) { door in
             try await door.onThread { door in

@@ -66,6 +66,10 @@ struct FailureTests {
             #expect(heard.failures == [2: .dead])
             #expect(heard.results.map(\.token) == [1])
             #expect(heard.events.map(\.record.id) == ["good"])
+            // There would be room again; nobody else writes either.
+            try limitFiles(to: .max)
+            #expect(throws: JournalError.self) { try journal.setPaused(true, slot: 0) }
+            #expect(throws: JournalError.self) { try journal.slot(for: "ldap") }
             #expect(throws: SubmitRefusal.closed) { try journal.submit(.sample("late"), group: listener, token: 3) }
             #expect(throws: SubmitRefusal.closed) { try journal.submit(JournalChanges()) }
             #expect(throws: SubmitRefusal.closed) {
@@ -131,10 +135,10 @@ struct FailureTests {
     func `a full disk refuses events, keeps changes, and goes on when there is room`() throws {
         let folder = try Folder()
         let path = folder.path
-        try #require(mount("tmpfs", path, "tmpfs", 0, "size=2m,mode=700") == 0)
+        try #require(mount("tmpfs", path, "tmpfs", 0, "size=4m,mode=700") == 0)
         defer { umount2(path, 0) }
         let ballast = open("\(path)/ballast", O_WRONLY | O_CREAT, 0o600)
-        try #require(posix_fallocate(ballast, 0, 1 << 20) == 0)
+        try #require(posix_fallocate(ballast, 0, 3 << 20) == 0)
         close(ballast)
 
         let journal = try Journal(folder: path)

@@ -141,7 +141,10 @@ struct TablesTests {
         try queue.write { db in
             try db.execute(
                 sql: """
-                    DELETE FROM grdb_migrations WHERE identifier = '2';
+                    DELETE FROM grdb_migrations WHERE identifier IN ('2', '3');
+                    DROP INDEX events_by_key;
+                    DROP INDEX secrets_by_key;
+                    DROP INDEX dead_letters_by_key;
                     ALTER TABLE dead_letters RENAME TO newer;
                     CREATE TABLE dead_letters(
                         did INTEGER PRIMARY KEY, sid INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -227,9 +230,7 @@ struct TablesTests {
         #expect(try retirable(from: 4) == RetirableEvents(ranges: [4...4], next: nil))
         // What secrets they have left go along.
         try journal.commit { $0.endedEvents = [1...2] }
-        var secrets: [Int64] = []
-        try journal.forEachSecret(prefix: 1) { sequence, _ in secrets.append(sequence) }
-        #expect(secrets == [3, 4, 5, 6])
+        #expect(try journal.eventsWithSecrets() == [3, 4, 5, 6])
         #expect(try retirable().ranges == [4...4])
         try journal.commit { $0.deliveries = [.end(delivery)] }
         #expect(try retirable().ranges == [3...4])
@@ -370,6 +371,60 @@ struct TablesTests {
         }
     }
 
+    @Test func `what needs a data key is known exactly, however old the rest is`() throws {
+        func header(_ key: UInt8) -> [UInt8] { [1, 0, 0, 0, key] }
+        func needed() throws -> [UInt8] {
+            try (1...5).filter { try journal.holdsSealed(header: header($0)) }
+        }
+        try journal.submit(
+            [
+                .sample("e1", body: header(1) + [9]), .sample("e2", body: header(2), secret: header(3) + [9, 9]),
+                .sample("e3", body: header(5)),
+            ], group: nil, token: 0)
+        let letter = DeadLetter(
+            id: DeliveryKey(sequence: 1, slot: 0, deliveryClass: .credential), subject: 1, kind: .passwordUpdated,
+            at: Timestamp(milliseconds: 1), attempt: 1, reason: "refused", detail: header(4) + [9])
+        try journal.commit { $0.deadLetters = [.put(letter)] }
+        #expect(try needed() == [1, 2, 3, 4, 5])
+        try journal.commit { $0.erasedSecrets = [2] }
+        #expect(try needed() == [1, 2, 4, 5])
+        try journal.commit { $0.endedEvents = [2...2] }
+        #expect(try needed() == [1, 4, 5])
+        var renewed = letter
+        renewed.detail = header(5)
+        try journal.commit { $0.deadLetters = [.put(renewed)] }
+        #expect(try needed() == [1, 5])
+        try journal.close()
+    }
+
+    @Test func `what needs a data key is looked up in indexes, also in a journal that was made without them`() throws {
+        try journal.submit(.sample("e1", body: [1, 0, 0, 0, 7, 9]), group: nil, token: 0)
+        try journal.close()
+        let database = try DatabaseQueue(path: "\(folder.path)/journal.sqlite")
+        try database.write { db in
+            try db.execute(
+                sql: """
+                    DELETE FROM grdb_migrations WHERE identifier = '3';
+                    DROP INDEX events_by_key;
+                    DROP INDEX secrets_by_key;
+                    DROP INDEX dead_letters_by_key;
+                    """)
+        }
+        try database.close()
+        let again = try Journal(folder: folder.path)
+        #expect(try again.holdsSealed(header: [1, 0, 0, 0, 7]))
+        #expect(try !again.holdsSealed(header: [1, 0, 0, 0, 8]))
+        try again.close()
+        let plan = try DatabaseQueue(path: "\(folder.path)/journal.sqlite").read { db in
+            try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN \(Journal.sealedUnderKey)", arguments: [Data()])
+                .map { $0["detail"] as String }
+        }
+        let reads = plan.filter { $0.hasPrefix("SEARCH") || $0.hasPrefix("SCAN") && $0 != "SCAN CONSTANT ROW" }
+        #expect(
+            reads
+                == ["events", "secrets", "dead_letters"].map { "SEARCH \($0) USING INDEX \($0)_by_key (<expr>=?)" })
+    }
+
     @Test func `data keys and counters come back`() throws {
         let keys = [1, 2].map { id in
             DataKeyRow(id: id, purpose: 1, ringKey: 3, created: Timestamp(milliseconds: 9), wrapped: [UInt8(id)])
@@ -388,7 +443,7 @@ struct TablesTests {
         try journal.close()
     }
 
-    @Test func `events are read in pages, ids in one sweep, secrets by their first bytes`() throws {
+    @Test func `events are read in pages, ids in one sweep`() throws {
         try journal.submit(
             (1...5).map { .sample("e\($0)", secret: $0 == 3 ? [9, 8, 7] : nil) }, group: nil, token: 0)
         try journal.commit { _ in }
@@ -397,9 +452,7 @@ struct TablesTests {
         var ids: [String] = []
         try journal.forEachEventID { ids.append($0.id) }
         #expect(ids == ["e1", "e2", "e3", "e4", "e5"])
-        var prefixes: [Int64: [UInt8]] = [:]
-        try journal.forEachSecret(prefix: 2) { prefixes[$0] = Array($1) }
-        #expect(prefixes == [3: [9, 8]])
+        #expect(try journal.eventsWithSecrets() == [3])
         #expect(try journal.event(99) == nil)
         #expect(try journal.findDamage().isEmpty)
         try journal.close()

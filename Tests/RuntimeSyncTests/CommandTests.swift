@@ -213,6 +213,19 @@ import Workbench
         #expect(issue["file"]?.text == "\(place.path)/providers/ldap.yaml")
     }
 
+    @Test func `commands reach a daemon though its settings are wrong by now`() async throws {
+        let place = try Installation(listen: "127.0.0.1:0", provider: Installation.unreachable)
+        try await place.serving { _ in
+            try place.folder.write("providers/ldap.yaml", "plugin: LDAPPassword\nuser_typos: [employee]\n")
+            let list = try await place.run("providers", "list")
+            #expect(list.code == 0 && list.output.contains("ldap"), "\(list)")
+            #expect(list.errors.contains("warning: the settings have errors; `runtime-sync check` tells them"))
+            try place.folder.write("runtime-sync.yaml", "control: {sockets: control.sock}\n")
+            let lost = try await place.run("providers", "list")
+            #expect(lost.code == 2 && lost.errors.contains("control.sockets"), "\(lost)")
+        }
+    }
+
     @Test func `warnings about the settings are told where the settings are the subject`() async throws {
         let place = try Installation()
         try place.folder.write(
@@ -231,7 +244,7 @@ import Workbench
         let file = try place.folder.write(
             "event.json",
             #"""
-            {"id": "e1", "kind": "password.updated", "source": {}, "subject": {"id": "u1", "attributes":
+            {"id": "e1", "kind": "password.updated", "subject": {"id": "u1", "attributes":
              {"syncEnabled": ["true"], "userType": ["employee"], "externalId": ["E-1042"]}}}
             """#)
         try await place.serving { _ in

@@ -9,7 +9,10 @@ import Workbench
 @Suite struct `The daemon` {
     @Test func `stops in order when it is asked to`() async throws {
         let place = try Installation()
-        let outcome = try await place.serving { _ in
+        let outcome = try await place.serving { daemon in
+            // That is no wish to stop; nor is it one that is met.
+            daemon.signal(SIGHUP)
+            try await eventually("it answers") { place.log.contains("warning runtime-sync: SIGHUP: settings are read") }
             var status = stat()
             #expect(stat(place.control, &status) == 0 && status.st_mode & 0o777 == 0o600)
             #expect(stat("\(place.path)/journal.key", &status) == 0 && status.st_mode & 0o777 == 0o600)
@@ -190,6 +193,28 @@ import Workbench
         }
         #expect(access(key, F_OK) != 0)
         try #require(rename(kept, key) == 0)
+        try await place.serving { _ in }
+    }
+
+    @Test func `does not take a journal of which nothing is left for a new one`() async throws {
+        let place = try Installation()
+        try await place.serving { _ in }
+        let journal = "\(place.path)/journal/journal.sqlite"
+        for what in ["nothing", "one byte", "no file"] {
+            switch what {
+            case "nothing": try #require(truncate(journal, 0) == 0)
+            case "one byte": try place.folder.write("journal/journal.sqlite", "S")
+            default: try #require(unlink(journal) == 0)
+            }
+            let words = "\(journal) is missing or empty, though there is the key file \(place.path)/journal.key"
+            try await failsToStart(place, code: 1) { _ in "runtime-sync: error: \(words)" }
+            let check = try await place.run("check")
+            #expect(check.code == 1 && check.errors.contains(words), "\(what): \(check)")
+            #expect((try? Folder.read(journal)) == ["nothing": "", "one byte": "S"][what], "\(what)")
+        }
+        try place.launch("--new-journal")
+        try await place.listening()
+        #expect(try await place.stop() == 0)
         try await place.serving { _ in }
     }
 

@@ -35,6 +35,19 @@ import Testing
         #expect(done.detail == "in a batch")
     }
 
+    @Test(arguments: [("at the next answer", 2), ("at the next count of another name", 1)] as [(String, UInt64)])
+    func `tells what was counted too fast once the second is over, without a ping`(when: String, id: UInt64) throws {
+        let worker = try worker()
+        try worker.send(.request(id: id, kind: "count over a second"))
+        var told: Int64 = 0
+        while told < 5_000 {
+            var fields = try worker.next(RTW_METRIC).fields
+            let delta = fields.number(Int64.self)
+            if fields.text() == "many" { told += delta }
+        }
+        #expect(told == 5_000)
+    }
+
     @Test func `completes a request once, and none that was never made`() throws {
         let worker = try worker()
         try worker.send(.request(id: 1, kind: "complete twice"), Frame(RTW_STOP))

@@ -139,7 +139,8 @@ typedef struct rts_host {
     void (*log)(void *context, uint32_t level, rts_bytes message);
 
     /* Adds to a counter that the daemon publishes for this provider. name: [a-z0-9_]+, at most 64 bytes; at most 64
-     * names. Above 1000 calls a second, what was added is told some seconds later, or at the stop. */
+     * names. Above 1000 calls a second, what was added is told later: with the first call of this or of complete in
+     * another second, or at the next ping (every ten seconds in a quiet worker) or the stop. */
     void (*metric)(void *context, rts_bytes name, int64_t delta);
 
     /* Milliseconds of a clock that never goes back. */

@@ -25,10 +25,13 @@ public struct EnvelopeReader: Sendable {
     ///
     /// - Parameters:
     ///   - body: the bytes, lent.
-    ///   - isStored: the body comes from the journal, where the secret was cut out of it.
+    ///   - isStored: the body comes from the journal, where the secret was cut out of it. It passed the door of the version
+    ///     that took it in, and is read as far as it has one meaning: of what the header needs nothing, names of any
+    ///     characters and members that this version does not know are no obstacle, and of two members of an open map with
+    ///     the same name the last one counts.
     /// - Throws: ``EnvelopeError`` that names the first field that is wrong.
     public func read(_ body: UnsafeRawBufferPointer, isStored: Bool = false) throws(EnvelopeError) -> Envelope {
-        var draft = Draft(names: names)
+        var draft = Draft(names: names, isStored: isStored)
         do {
             var scanner = JSONScanner(body)
             guard try scanner.peek() == .object else { throw EnvelopeError("", "the body must be a JSON object") }
@@ -42,13 +45,14 @@ public struct EnvelopeReader: Sendable {
         } catch {
             throw EnvelopeError("", "unreadable")
         }
-        return try draft.finish(isStored: isStored)
+        return try draft.finish()
     }
 }
 
 /// What was read so far.
 private struct Draft {
     let names: AttributeNames
+    let isStored: Bool
     var specversion: String?
     var id: String?
     var kind: EventKind?
@@ -67,8 +71,23 @@ private struct Draft {
     var credentialType: String?
     var isTemporary = false
 
-    init(names: AttributeNames) {
+    init(names: AttributeNames, isStored: Bool) {
         self.names = names
+        self.isStored = isStored
+    }
+
+    /// Passes over what the header does not need: at the door it has to be as `check` wants it.
+    private func pass(_ scanner: inout JSONScanner, _ check: (inout JSONScanner) throws -> Void) throws {
+        if isStored { _ = try scanner.value() } else { try check(&scanner) }
+    }
+
+    /// A text that names somebody or something: it reaches people's screens and other systems, in one line.
+    private func name(_ scanner: inout JSONScanner, _ path: String) throws -> String? {
+        let name = try scanner.optionalText(path)
+        guard isStored || name?.unicodeScalars.contains(where: \.breaksLines) != true else {
+            throw EnvelopeError(path, "holds a control character or a line break; any other text is accepted")
+        }
+        return name
     }
 
     mutating func readTopLevel(_ scanner: inout JSONScanner) throws {
@@ -88,11 +107,11 @@ private struct Draft {
             case "source": try scanner.optionalObject(member) { try readSource(&$0) }
             case "subject": try scanner.optionalObject(member) { try readSubject(&$0) }
             case "version": try scanner.optionalObject(member) { try readVersion(&$0) }
-            case "changes": try scanner.optionalObject(member) { try Self.readChanges(&$0) }
-            case "details": try scanner.optionalObject(member) { try Self.readDetails(&$0) }
-            case "error": _ = try scanner.optionalText(member)
+            case "changes": try pass(&scanner) { try $0.optionalObject(member) { try Self.readChanges(&$0) } }
+            case "details": try pass(&scanner) { try $0.optionalObject(member) { try Self.readDetails(&$0) } }
+            case "error": try pass(&scanner) { _ = try $0.optionalText(member) }
             case "credential": try scanner.optionalObject(member) { try readCredential(&$0) }
-            default: throw members.unknown(member)
+            default: try pass(&scanner) { _ in throw members.unknown(member) }
             }
         }
     }
@@ -103,11 +122,11 @@ private struct Draft {
         while let member = try members.next(&scanner) {
             let path = "source.\(member)"
             switch member {
-            case "instance": instance = try scanner.optionalName(path)
-            case "realm": realm = try scanner.optionalName(path)
-            case "realmId": realmID = try scanner.optionalName(path)
-            case "clientId", "sessionId", "ipAddress", "type": _ = try scanner.optionalName(path)
-            default: throw members.unknown(member)
+            case "instance": instance = try name(&scanner, path)
+            case "realm": realm = try name(&scanner, path)
+            case "realmId": realmID = try name(&scanner, path)
+            case "clientId", "sessionId", "ipAddress", "type": try pass(&scanner) { _ = try name(&$0, path) }
+            default: try pass(&scanner) { _ in throw members.unknown(member) }
             }
         }
     }
@@ -117,27 +136,27 @@ private struct Draft {
         while let member = try members.next(&scanner) {
             let path = "subject.\(member)"
             switch member {
-            case "id": subjectID = try scanner.optionalName(path)
-            case "username", "email", "firstName", "lastName": _ = try scanner.optionalText(path)
-            case "enabled": _ = try scanner.optionalBoolean(path)
+            case "id": subjectID = try name(&scanner, path)
+            case "username", "email", "firstName", "lastName": try pass(&scanner) { _ = try $0.optionalText(path) }
+            case "enabled": try pass(&scanner) { _ = try $0.optionalBoolean(path) }
             case "complete": isComplete = try scanner.optionalBoolean(path) ?? false
             case "attributes":
                 try scanner.optionalObject(path) { try readAttributes(&$0) }
-            default: throw members.unknown(member)
+            default: try pass(&scanner) { _ in throw members.unknown(member) }
             }
         }
     }
 
     private mutating func readAttributes(_ scanner: inout JSONScanner) throws {
         hasAttributes = true
-        var members = OpenMembers("subject.attributes.")
+        var members = OpenMembers("subject.attributes.", lastCounts: isStored)
         while let name = try members.next(&scanner) {
             let path = "subject.attributes.\(name)"
             switch name {
             case names.syncEnabled: facts.syncEnabled = .known(try scanner.texts(path))
             case names.userType: facts.userType = .known(try scanner.texts(path))
             case names.externalID: facts.externalID = .known(try scanner.texts(path))
-            default: try scanner.passTexts { "subject.attributes.\(MemberName.shown(name))" }
+            default: try pass(&scanner) { try $0.passTexts { "subject.attributes.\(MemberName.shown(name))" } }
             }
         }
     }
@@ -152,7 +171,7 @@ private struct Draft {
             case "at": at = try scanner.optionalMoment("version.at")
             case "node": node = try scanner.optionalText("version.node")
             case "sequence": sequence = try scanner.optionalNumber("version.sequence")
-            default: throw members.unknown(member)
+            default: try pass(&scanner) { _ in throw members.unknown(member) }
             }
         }
         guard let at else { throw EnvelopeError("version.at", "missing; a version says when its state became true") }
@@ -160,7 +179,7 @@ private struct Draft {
     }
 
     private static func readChanges(_ scanner: inout JSONScanner) throws {
-        var changes = OpenMembers("changes.")
+        var changes = OpenMembers("changes.", lastCounts: false)
         while let name = try changes.next(&scanner) {
             let path = "changes.\(MemberName.shown(name))"
             try scanner.optionalObject(path) { scanner in
@@ -174,7 +193,7 @@ private struct Draft {
     }
 
     private static func readDetails(_ scanner: inout JSONScanner) throws {
-        var members = OpenMembers("details.")
+        var members = OpenMembers("details.", lastCounts: false)
         while let name = try members.next(&scanner) {
             _ = try scanner.optionalText("details.\(MemberName.shown(name))")
         }
@@ -192,16 +211,16 @@ private struct Draft {
                 secret = try scanner.string().range
             case "temporary": isTemporary = try scanner.optionalBoolean(path) ?? false
             case "jwe": throw EnvelopeError(path, "encrypted credentials are not accepted by this version; send value")
-            default: throw members.unknown(member)
+            default: try pass(&scanner) { _ in throw members.unknown(member) }
             }
         }
     }
 
     /// What belongs together is there, and nothing else.
-    func finish(isStored: Bool) throws(EnvelopeError) -> EnvelopeReader.Envelope {
+    func finish() throws(EnvelopeError) -> EnvelopeReader.Envelope {
         guard specversion == "1" else { throw EnvelopeError("specversion", "must be \"1\"") }
         guard let id else { throw EnvelopeError("id", "missing") }
-        guard EnvelopeReader.idLength ~= id.utf8.count, id.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
+        guard isStored || EnvelopeReader.idLength ~= id.utf8.count && id.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
             throw EnvelopeError("id", "must be 1 to 128 printable ASCII characters without spaces")
         }
         guard let kind else { throw EnvelopeError("kind", "missing") }
@@ -214,7 +233,7 @@ private struct Draft {
                 throw EnvelopeError(
                     "source.realmId", "missing; users are told apart by the realm's id: its name may change")
             }
-            guard !id.isEmpty, id.utf8.count <= 255 else {
+            guard isStored || 1...255 ~= id.utf8.count else {
                 throw EnvelopeError("subject.id", "must be 1 to 255 bytes")
             }
             return SubjectKey(instance: instance, realmID: realmID, userID: id)
@@ -222,7 +241,7 @@ private struct Draft {
         guard subject != nil || !kind.needsSubject else {
             throw EnvelopeError("subject.id", "missing; \(kind.name) is about a user")
         }
-        try checkCredential(of: kind, isStored: isStored)
+        try checkCredential(of: kind)
         var facts = facts
         if isComplete {
             // A full snapshot knows what is not there.
@@ -234,7 +253,7 @@ private struct Draft {
         return EnvelopeReader.Envelope(header: header, secret: isStored ? nil : secret)
     }
 
-    private func checkCredential(of kind: EventKind, isStored: Bool) throws(EnvelopeError) {
+    private func checkCredential(of kind: EventKind) throws(EnvelopeError) {
         guard hasCredential else { return }
         guard kind.mayCarryCredential else {
             throw EnvelopeError("credential", "only password.updated and user.created may carry one")
@@ -283,22 +302,25 @@ private struct Members {
     }
 }
 
-/// The members of an object whose names are the source's. None may stand there twice, as in all others: readers differ in
-/// which of the two they take.
+/// The members of an object whose names are the source's. At the door none may stand there twice, as in all others: readers
+/// differ in which of the two they take.
 private struct OpenMembers {
     let path: String
+    private let lastCounts: Bool
     private var seen: Set<String> = []
     private var isFirst = true
 
-    init(_ path: String) {
+    /// - Parameter lastCounts: one may stand there twice.
+    init(_ path: String, lastCounts: Bool) {
         self.path = path
+        self.lastCounts = lastCounts
     }
 
     /// The name of the next member, without its escapes; `nil` at the end.
     mutating func next(_ scanner: inout JSONScanner) throws -> String? {
         guard let name = try scanner.nextMember(&isFirst) else { return nil }
         let text = scanner.text(name)
-        guard seen.insert(text).inserted else {
+        guard seen.insert(text).inserted || lastCounts else {
             throw EnvelopeError(path + MemberName.shown(text), EnvelopeError.repeated)
         }
         return text
@@ -346,15 +368,6 @@ extension JSONScanner {
         if try isNull() { return nil }
         guard try peek() == .string else { throw EnvelopeError(path, "must be a string") }
         return text(try string())
-    }
-
-    /// A text that names somebody or something: it reaches people's screens and other systems, in one line.
-    fileprivate mutating func optionalName(_ path: String) throws -> String? {
-        let name = try optionalText(path)
-        guard name?.unicodeScalars.contains(where: \.breaksLines) != true else {
-            throw EnvelopeError(path, "holds a control character or a line break; any other text is accepted")
-        }
-        return name
     }
 
     fileprivate mutating func optionalBoolean(_ path: String) throws -> Bool? {

@@ -207,7 +207,8 @@ public struct LaneTable: Sendable {
         return true
     }
 
-    private func newerWaits(behind ticket: Ticket) -> Bool {
+    /// Whether something waits behind a delivery in flight that makes it pointless to put it back.
+    public func newerWaits(behind ticket: Ticket) -> Bool {
         guard ticket.key.deliveryClass != .notification else { return false }
         return first(of: ticket.subject) {
             guard $0.key > ticket.key, $0.deliveryClass == ticket.key.deliveryClass else { return false }

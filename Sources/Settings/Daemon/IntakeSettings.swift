@@ -66,7 +66,7 @@ public struct TLSSettings: Hashable, Sendable {
 
 extension Syntax<ListenAddress> {
     static let listenAddress = word(
-        "an IP address and port such as 127.0.0.1:8620 or [::1]:8620, or unix:/absolute/path",
+        "an IP address or localhost, and a port, such as 127.0.0.1:8620 or [::1]:8620, or unix:/absolute/path",
         "is not an address to listen on", parse: { ListenAddress($0) }, write: { YAMLScalar.write("\($0)") })
 }
 

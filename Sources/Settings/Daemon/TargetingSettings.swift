@@ -6,7 +6,7 @@ public struct TargetingSettings: Hashable, Sendable {
     public var userTypeAttribute = "userType"
     /// Default `externalId`.
     public var externalIDAttribute = "externalId"
-    /// The type of users who have none; empty, the default: they are of no type.
+    /// The type of users who are told to have none; empty, the default: they are of no type.
     public var defaultUserType = ""
 
     public init() {}
@@ -14,7 +14,7 @@ public struct TargetingSettings: Hashable, Sendable {
     static let fields: [Field<Self>] = [
         .key(
             "sync_enabled_attribute", \.syncEnabledAttribute, .text("the name of an attribute"),
-            "Attribute that opts a user in; only the value true does."),
+            "Attribute that opts a user in; only the value true does, in any letter case."),
         .key(
             "user_type_attribute", \.userTypeAttribute, .text("the name of an attribute"),
             "Attribute that names the user's type; a provider serves the types in its user_types."),
@@ -23,7 +23,7 @@ public struct TargetingSettings: Hashable, Sendable {
             "Attribute that names the user's account at the targets."),
         .key(
             "default_user_type", \.defaultUserType, .text("a user type, or empty for none", mayBeEmpty: true),
-            "The type of users who have none. Empty: they are of no type.",
+            "The type of users who are told to have none. Empty: they are of no type.",
             variable: "RUNTIME_SYNC_DEFAULT_USER_TYPE"),
     ]
 }

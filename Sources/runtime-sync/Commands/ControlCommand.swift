@@ -19,8 +19,18 @@ struct ControlOptions: ParsableArguments {
         try await client().call(method, path, seconds: seconds)
     }
 
+    /// Settings that are wrong elsewhere are no reason to leave a daemon alone that runs on what they were.
     private func client() throws -> ControlClient {
-        try socket.map { ControlClient(socket: $0) } ?? options.load().daemon.controlClient
+        if let socket { return ControlClient(socket: socket) }
+        let loaded = options.loader.load(file: options.path)
+        let errors = loaded.issues.filter { $0.severity == .error }
+        let decisive = errors.filter { $0.key.isEmpty || $0.key.hasPrefix("control") }
+        guard decisive.isEmpty else {
+            options.report(decisive)
+            throw ExitCode.settings
+        }
+        if !errors.isEmpty { printError("warning: the settings have errors; `runtime-sync check` tells them") }
+        return loaded.daemon.controlClient
     }
 
     /// Tells on stderr if the daemon takes no events in; `list` commands are where an operator looks.
@@ -65,14 +75,46 @@ struct Table {
     var whenEmpty = "none"
 
     func print() {
-        guard !rows.isEmpty else { return Swift.print(whenEmpty) }
-        let rows = ([headings] + rows).map { $0.map(forTerminal) }
-        let widths = headings.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        var writer = TableWriter(headings: headings)
+        for row in rows { writer.print(row) }
+        writer.end(whenEmpty: whenEmpty)
+    }
+}
+
+/// Prints a table whose rows come one after the other. A thousand of them set the columns' widths together; those that
+/// follow may widen them.
+struct TableWriter {
+    private static let rowsAtOnce = 1_000
+
+    private let headings: [String]
+    private var widths: [Int]
+    private var rows: [[String]]
+
+    init(headings: [String]) {
+        self.headings = headings
+        widths = headings.map { _ in 0 }
+        rows = [headings]
+    }
+
+    mutating func print(_ row: [String]) {
+        rows.append(row.map(forTerminal))
+        if rows.count >= Self.rowsAtOnce { flush() }
+    }
+
+    /// Prints what is left, or `whenEmpty` if there was no row.
+    mutating func end(whenEmpty: String) {
+        guard rows != [headings] else { return Swift.print(whenEmpty) }
+        flush()
+    }
+
+    private mutating func flush() {
+        widths = widths.indices.map { column in max(widths[column], rows.map { $0[column].count }.max() ?? 0) }
         for row in rows {
             let cells = row.enumerated().map { column, cell in
                 column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
             }
             Swift.print(cells.joined(separator: "  "))
         }
+        rows = []
     }
 }

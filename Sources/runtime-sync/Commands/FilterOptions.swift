@@ -33,6 +33,12 @@ struct FilterOptions: ParsableArguments {
         }
     }
 
+    /// Of which there may be some.
+    var states: [QueueFilter.State] {
+        if let state { return [QueueFilter.State(rawValue: state)].compactMap(\.self) }
+        return reason == nil ? [.waiting, .dead] : [.dead]
+    }
+
     /// The same for the daemon: `NAME=VALUE` each.
     var query: [String] {
         let given = [("provider", provider), ("state", state), ("reason", reason), ("kind", kind)]

@@ -14,30 +14,47 @@ struct Queue: AsyncParsableCommand {
 
         @OptionGroup var control: ControlOptions
         @OptionGroup var filter: FilterOptions
-        @Option(help: "At most so many that wait, and so many that are dead; 1 to 100000.") var limit = 100
+        @Option(help: "At most so many that wait, and so many that are dead.") var limit = 100
 
         func validate() throws {
-            guard QueueCount.limits.contains(limit) else {
-                throw ValidationError("--limit is a whole number, 1 to 100000")
-            }
+            guard limit >= 1 else { throw ValidationError("--limit is a whole number, 1 or more") }
         }
 
         func run() async throws {
-            let query = filter.query
             try await control.warnOfWant()
-            let answer = try await control.call(.get, "/queue?limit=\(limit)\(query.map { "&\($0)" }.joined())")
-            try control.show(answer, as: [DeliveryReport].self) { Table(deliveries: $0) }
-            let shown = try JSONDecoder().decode([DeliveryReport].self, from: Data(answer))
-            // Fewer of both than asked for: there are no more.
-            guard shown.count >= limit else { return }
-            let count = try await control.call(.get, "/queue/count?\(query.joined(separator: "&"))")
-            let all = try JSONDecoder().decode(QueueCount.self, from: Data(count))
-            let more = all.waiting + all.dead - shown.count
+            var list = control.json ? DeliveryListing.json() : .table()
+            var (shown, isCut) = (0, false)
+            for state in filter.states {
+                var (left, after) = (limit, nil as Int64?)
+                repeat {
+                    let part = try await part(state, after: after, limit: min(left, QueueList.sizes.upperBound))
+                    try list.print(part.deliveries)
+                    shown += part.deliveries.count
+                    left -= part.deliveries.count
+                    after = part.next
+                } while left > 0 && after != nil
+                isCut = isCut || after != nil
+            }
+            list.end()
+            if isCut { try await tellOfMore(shown: shown) }
+        }
+
+        private func part(_ state: QueueFilter.State, after: Int64?, limit: Int) async throws -> QueueList {
+            var filter = filter
+            filter.state = state.rawValue
+            let query = ["limit=\(limit)"] + filter.query + (after.map { ["after=\($0)"] } ?? [])
+            let answer = try await control.call(.get, "/queue?\(query.joined(separator: "&"))")
+            return try JSONDecoder().decode(QueueList.self, from: Data(answer))
+        }
+
+        private func tellOfMore(shown: Int) async throws {
+            let answer = try await control.call(.get, "/queue/count?\(filter.query.joined(separator: "&"))")
+            let all = try JSONDecoder().decode(QueueCount.self, from: Data(answer))
+            let more = all.waiting + all.dead - shown
             guard more > 0 else { return }
-            let howToSeeAll = all.limitOfAll.map { "--limit \($0) shows all, " } ?? ""
             printError(
-                "\(more) more: \(all.waiting) wait and \(all.dead) are dead letters; \(howToSeeAll)"
-                    + "--provider, --state, --reason and --kind\(howToSeeAll.isEmpty ? " show" : "") fewer")
+                "\(more) more: \(all.waiting) wait and \(all.dead) are dead letters; "
+                    + "--limit \(max(all.waiting, all.dead)) shows all, --provider, --state, --reason and --kind fewer")
         }
     }
 
@@ -107,18 +124,5 @@ struct Queue: AsyncParsableCommand {
                 try await filter.call("drop", over: control) { "\($0) dropped" }
             }
         }
-    }
-}
-
-extension Table {
-    init(deliveries: [DeliveryReport]) {
-        self.init(
-            headings: ["ID", "PROVIDER", "KIND", "USER", "STATE", "ATTEMPTS", "DUE", "REASON", "DETAIL"],
-            rows: deliveries.map {
-                [
-                    "\($0.id)", $0.provider, $0.kind, $0.user.isEmpty ? "-" : $0.user, $0.state, "\($0.attempt)",
-                    $0.due ?? "-", $0.reason ?? "-", $0.detail ?? "-",
-                ]
-            }, whenEmpty: "nothing waits, and there are no dead letters")
     }
 }

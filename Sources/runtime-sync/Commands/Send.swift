@@ -96,7 +96,7 @@ struct Send: AsyncParsableCommand {
             let answer = try await response.body.collect(upTo: 1 << 20)
             result = .success((response.status.code, String(buffer: answer)))
         } catch {
-            result = .failure(StartFailure("no intake answers on \(request.url): \(error)"))
+            result = .failure(StartFailure("no intake answers on \(request.url): \(ControlClient.words(for: error))"))
         }
         try await client.shutdown()
         return try result.get()
@@ -197,6 +197,7 @@ struct Send: AsyncParsableCommand {
             fill("specversion", "1")
             fill("id", "send-\(String(UInt64.random(in: .min ... .max), radix: 36))")
             fill("time", "\(Daemon.now())")
+            if !members.contains(where: { $0.name == "source" }) { members.append(.init("source", .object([]))) }
             if let index = members.firstIndex(where: { $0.name == "source" }),
                 case .object(var source) = members[index].value
             {

@@ -34,8 +34,8 @@ struct SettingsOption: ParsableArguments {
     }
 }
 
-/// Writes a line to stderr.
+/// Writes a line to stderr, behind what was logged before. It may be the last, so it is waited for; not for ever.
 func printError(_ text: String) {
-    var line = text + "\n"
-    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    LogWriter.stderr.write(Array("\(text)\n".utf8))
+    LogWriter.stderr.flush(within: 5_000)
 }

@@ -22,13 +22,18 @@ struct ControlRoutes: Sendable {
             ControlRoute(.post, "/providers/:name/pause") { try await pause($0, true) },
             ControlRoute(.post, "/providers/:name/resume") { try await pause($0, false) },
             ControlRoute(.get, "/queue") { request in
-                guard let limit = Int(request.query["limit"] ?? "100"), QueueCount.limits.contains(limit) else {
+                let filter = try QueueFilter(query: request.query)
+                guard let state = filter.state else { throw ControlError(status: 400, "state is waiting or dead") }
+                let after = try Self.number("after", of: request)
+                let limit = try Self.number("limit", of: request) ?? Int64(QueueList.sizes.upperBound)
+                guard let limit = Int(exactly: limit), QueueList.sizes.contains(limit) else {
                     throw ControlError(
                         status: 400,
-                        "limit is a whole number, \(QueueCount.limits.lowerBound) to \(QueueCount.limits.upperBound)")
+                        "limit is a whole number, \(QueueList.sizes.lowerBound) to \(QueueList.sizes.upperBound)")
                 }
-                let filter = try QueueFilter(query: request.query)
-                return try await Self.answering { try await dispatcher.queue(filter, limit: limit) }
+                return try await Self.answering {
+                    try await dispatcher.list(state, filter, after: after, limit: limit)
+                }
             },
             ControlRoute(.get, "/queue/count") { request in
                 let filter = try QueueFilter(query: request.query)
@@ -62,7 +67,9 @@ struct ControlRoutes: Sendable {
     }
 
     private var want: DaemonStatus.Want? {
-        room.want.map { DaemonStatus.Want(since: "\($0.since)", reason: $0.reason, refused: $0.refused) }
+        room.want.map {
+            DaemonStatus.Want(since: "\($0.since)", last: "\($0.last)", reason: $0.reason, refused: $0.refused)
+        }
     }
 
     private func providers() async throws -> [ProviderStatus] {
@@ -85,6 +92,12 @@ struct ControlRoutes: Sendable {
             throw ControlError(status: 400, "a delivery's id is a number; `queue list` shows them")
         }
         return id
+    }
+
+    private static func number(_ name: String, of request: ControlRequest) throws -> Int64? {
+        guard let text = request.query[name] else { return nil }
+        guard let number = Int64(text) else { throw ControlError(status: 400, "\(name) is a whole number") }
+        return number
     }
 
     private static func answering(_ body: () async throws -> some Encodable) async throws -> [UInt8] {
@@ -112,20 +125,22 @@ struct ControlRoutes: Sendable {
 /// What `GET /status` answers.
 struct DaemonStatus: Codable, Sendable {
     var version: String
-    /// Why no events are taken in, although the daemon runs.
+    /// Why events are refused, although the daemon runs.
     struct Want: Codable, Sendable {
+        /// When one was first refused, and when last; RFC 3339.
         var since: String
+        var last: String
         var reason: String
         /// Events that were answered 503 since.
         var refused: Int
 
         /// For people.
-        var words: String { "no events are taken in since \(since): \(reason); \(refused) refused" }
+        var words: String { "events are refused since \(since): \(reason); \(refused) so far, the last at \(last)" }
     }
 
     /// Where the intake listens; empty until it does.
     var intake: String
-    /// Absent while events are taken in.
+    /// Absent from when an event is taken in until one is refused again.
     var want: Want?
 }
 
@@ -143,6 +158,6 @@ struct ProviderStatus: Codable, Sendable {
     var lastLoss: String?
     /// Connections that the settings do not allow.
     var refusedEgress: UInt64
-    /// Absent while events are taken in; the same for all providers.
+    /// Absent from when an event is taken in until one is refused again; the same for all providers.
     var want: DaemonStatus.Want?
 }

@@ -17,11 +17,14 @@ internal import Synchronization
 struct Daemon {
     let loaded: LoadedSettings
     let loader: SettingsLoader
+    /// Whether the operator gives up a journal that is missing.
+    let beginsAnew: Bool
     let logger = Logger(label: "runtime-sync")
 
-    init(_ loaded: LoadedSettings, loader: SettingsLoader) {
+    init(_ loaded: LoadedSettings, loader: SettingsLoader, beginsAnew: Bool = false) {
         self.loaded = loaded
         self.loader = loader
+        self.beginsAnew = beginsAnew
     }
 
     private var settings: DaemonSettings { loaded.daemon }
@@ -39,7 +42,8 @@ struct Daemon {
 
         try OpenFiles.raise()
         try OpenFiles.check(settings, providers: assembly.assembled.count)
-        let stopSignals = try StopSignals()
+        if !beginsAnew { try settings.checkKeptJournal() }
+        let stopSignals = try StopSignals(logger: logger)
         let journal = try Journal(folder: settings.journal.folder, limits: settings.journalLimits)
         let outcome: Result<Void, any Error>
         do {

@@ -16,6 +16,7 @@ extension DaemonSettings {
             do { try body() } catch { obstacles.append("\(error)") }
         }
         look { try OpenFiles.check(self, providers: providers) }
+        look { try checkKeptJournal() }
         look { if try KeyRing.existing(path: journal.keyFile) == nil { try checkNewKeyFile() } }
         look { if let obstacle = Journal.obstacle(in: journal.folder) { throw obstacle } }
         look { try intake.listener.checkCertificate() }
@@ -26,6 +27,18 @@ extension DaemonSettings {
             look { if let obstacle = ListenerAddress.unix(path: control.socket).obstacle { throw obstacle } }
         }
         return obstacles
+    }
+
+    /// A key file was made for a journal. If that is gone, or nothing is left of it, a new one would take everything that
+    /// was accepted, and who owns which account, for never said.
+    func checkKeptJournal() throws {
+        guard (try? KeyRing.existing(path: journal.keyFile)) != nil, !Journal.exists(in: journal.folder) else { return }
+        throw StartFailure(
+            """
+            \(journal.folder)/journal.sqlite is missing or empty, though there is the key file \(journal.keyFile), which was \
+            made together with it; put it back from its backup. Who gives up what was in it, or brings a key file of his own, \
+            starts once with `runtime-sync serve --new-journal`
+            """)
     }
 
     /// It will be made if nothing was sealed yet, but no folder above it.

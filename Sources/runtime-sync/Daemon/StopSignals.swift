@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Logging
 internal import ServiceLifecycle
 internal import Supervision
 internal import Threads
@@ -11,7 +12,9 @@ struct StopSignals: Service {
     private let signals: AsyncStream<Void>
 
     /// From now on the signals are heard, and end nothing by themselves. Call it once, before there is anything to lose.
-    init() throws {
+    ///
+    /// SIGHUP, by which others read their settings anew, is answered with a line in the log.
+    init(logger: Logger) throws {
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw SystemError("socketpair") }
@@ -20,17 +23,24 @@ struct StopSignals: Service {
         let (signals, heard) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.signals = signals
         try SystemThread.detached("signals") {
-            var byte: UInt8 = 0
-            while read(ear, &byte, 1) == 1 { heard.yield() }
+            var signal: UInt8 = 0
+            while read(ear, &signal, 1) == 1 {
+                if Int32(signal) == SIGHUP {
+                    logger.warning("SIGHUP: settings are read at the start only; restart the daemon to change them")
+                } else {
+                    heard.yield()
+                }
+            }
         }
         var action = sigaction()
-        action.__sigaction_handler.sa_handler = { _ in
+        action.__sigaction_handler.sa_handler = { signal in
             let before = errno
-            write(bell, "!", 1)
+            var byte = UInt8(truncatingIfNeeded: signal)
+            write(bell, &byte, 1)
             errno = before
         }
         action.sa_flags = SA_RESTART
-        for signal in [SIGTERM, SIGINT] { sigaction(signal, &action, nil) }
+        for signal in [SIGTERM, SIGINT, SIGHUP] { sigaction(signal, &action, nil) }
     }
 
     func run() async {

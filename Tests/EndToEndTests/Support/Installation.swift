@@ -80,7 +80,11 @@ extension Installation {
     }
 
     func queue() throws -> [DeliveryReport] {
-        try ask("/queue")
+        struct Part: Decodable { var deliveries: [DeliveryReport] }
+        return try ["waiting", "dead"].flatMap { state -> [DeliveryReport] in
+            let part: Part = try ask("/queue?state=\(state)")
+            return part.deliveries
+        }
     }
 
     /// Waits until so many events have reached a provider, and all its deliveries have ended.

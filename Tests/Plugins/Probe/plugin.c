@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,13 @@ static void in_thread(void *(*function)(void *), void *argument) {
     pthread_detach(thread);
 }
 
+static uint64_t *copied(uint64_t id) {
+    uint64_t *copy = malloc(sizeof *copy);
+    if (!copy) abort();
+    *copy = id;
+    return copy;
+}
+
 static void *complete_later(void *argument) {
     uint64_t *id = argument;
     answer(*id, RTS_DELIVERED, "from a thread");
@@ -192,6 +200,22 @@ static void *complete_in_batch(void *argument) {
     return NULL;
 }
 
+/* Counts more in a second than is taken at once. Once it is over, answers if the id is even,
+ * or counts something else. */
+static void *count_over_second(void *argument) {
+    uint64_t id = *(uint64_t *)argument;
+    free(argument);
+    uint64_t second = host->now(host->context) / 1000;
+    for (int count = 0; count < 5000; count++) host->metric(host->context, bytes_of("many"), 1);
+    while (host->now(host->context) / 1000 == second) sched_yield();
+    if (id % 2 == 0) {
+        answer(id, RTS_DELIVERED, "");
+    } else {
+        host->metric(host->context, bytes_of("few"), 1);
+    }
+    return NULL;
+}
+
 /* Frees 16 MiB, which stay in the heap below one block that is still in use. */
 static void leave_hole(const rts_delivery *delivery) {
     enum { blocks = 16384, size = 1024 };
@@ -244,11 +268,12 @@ static void deliver(void *state, const rts_delivery *delivery) {
         leave_hole(delivery);
     } else if (is(delivery->kind, "complete")) {
         answer(delivery->id, RTS_DELIVERED, "");
-    } else if (is(delivery->kind, "complete later") || is(delivery->kind, "complete in a batch")) {
-        uint64_t *id = malloc(sizeof *id);
-        if (!id) abort();
-        *id = delivery->id;
-        in_thread(is(delivery->kind, "complete later") ? complete_later : complete_in_batch, id);
+    } else if (is(delivery->kind, "complete later")) {
+        in_thread(complete_later, copied(delivery->id));
+    } else if (is(delivery->kind, "complete in a batch")) {
+        in_thread(complete_in_batch, copied(delivery->id));
+    } else if (is(delivery->kind, "count over a second")) {
+        in_thread(count_over_second, copied(delivery->id));
     } else if (is(delivery->kind, "complete twice")) {
         int32_t first = answer(delivery->id, RTS_DELIVERED, "");
         int32_t second = answer(delivery->id, RTS_REFUSED, "again");

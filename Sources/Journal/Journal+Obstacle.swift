@@ -24,10 +24,10 @@ extension Journal {
         }
     }
 
-    /// Whether a journal was begun in `folder`.
+    /// Whether a journal was begun in `folder`: there is at least the head of a database.
     public static func exists(in folder: String) -> Bool {
         var status = stat()
-        return stat("\(folder)/journal.sqlite", &status) == 0 && status.st_size > 0
+        return stat("\(folder)/journal.sqlite", &status) == 0 && status.st_size >= DatabaseHeader.size
     }
 
     /// Of a path without a slash at its end.
@@ -40,7 +40,7 @@ extension Journal {
 /// The first hundred bytes of a database (SQLite's file format, section 1.3).
 private enum DatabaseHeader {
     private static let magic = Array("SQLite format 3\0".utf8)
-    private static let size = 100
+    static let size = 100
     private static let applicationIDOffset = 68
 
     /// A file that is not there or is empty is one that is still to be made.

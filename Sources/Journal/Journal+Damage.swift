@@ -9,6 +9,39 @@ public struct Damage: Hashable, Sendable {
     public let finding: String
 }
 
+extension Journal {
+    /// Reads the whole file and compares its parts (PRAGMA quick_check): seconds for a large one, minutes for a slow disk.
+    /// It has a connection of its own, so nobody waits for it; the write-ahead log is not emptied while a table is read.
+    /// ``close()`` ends it, and waits for that.
+    ///
+    /// - Returns: what is wrong, table by table, in SQLite's words, which hold no values; empty if nothing is.
+    /// - Throws: ``JournalError/closed`` if the journal was closed meanwhile.
+    public func findDamage() throws(JournalError) -> [Damage] {
+        let connection: ReadConnection
+        do {
+            connection = try ReadConnection(path: path)
+        } catch {
+            throw JournalError(error, path: path)
+        }
+        let hasBegun = inspection.begin(connection)
+        defer { inspection.end(connection) }
+        guard hasBegun else { throw .closed }
+        var damage: [Damage] = []
+        let tables = try connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") { $0.text(0) }
+        for table in tables {
+            do {
+                let findings = try connection.rows("PRAGMA quick_check(\"\(table)\")") { $0.text(0) }
+                damage += findings.filter { $0 != "ok" }.map { Damage(table: table, finding: $0) }
+            } catch .corrupt(_, let reason) {
+                damage.append(Damage(table: table, finding: reason))  // so bad that the check cannot go on here
+            } catch .database(_, 9, _) {  // SQLITE_INTERRUPT
+                throw .closed
+            }
+        }
+        return damage
+    }
+}
+
 /// The checks for damage that are under way, so that they can be broken off.
 final class Inspection: Sendable {
     private struct State {
