@@ -134,7 +134,7 @@ public struct LaneTable: Sendable {
     /// suspect, then rather one with fewer attempts, and among equals any. Whatever order they came in, the ones that fail
     /// by themselves are hit no more often than their share.
     ///
-    /// It looks at ``trialCandidates`` of each class; so among many suspects a single other may be missed.
+    /// It looks at 1,024 of each class at most; so among many suspects a single other may be missed.
     public mutating func nextTrial(
         suspecting isSuspect: (Int64) -> Bool, using generator: inout some RandomNumberGenerator
     ) -> Ticket? {
