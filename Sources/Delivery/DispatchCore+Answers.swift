@@ -60,7 +60,7 @@ extension DispatchCore {
     private func checkAnswered(_ completion: Completion, provider index: Int, now: Timestamp) {
         providers[index].check = nil
         if completion.outcome == .delivered {
-            checkPassed(index, now: now)
+            providers[index].gate.checkPassed()
         } else {
             providers[index].gate.checkFailed(
                 reason: "\(completion.outcome.name): \(completion.detail)", now: now, using: &random)
@@ -145,7 +145,7 @@ extension DispatchCore {
         {
             return bury(
                 flight.ticket, provider: index, reason: "refused",
-                detail: "the account belongs to another subject (number \(owner))", now: now)
+                detail: "the account belongs to \(nameOfOwner(owner, now: now))", now: now)
         }
         try deliver(flight, to: completion.account, provider: index, now: now)
     }
@@ -205,7 +205,10 @@ extension DispatchCore {
         let ticket = flight.ticket
         switch completion.outcome {
         case _ where !isTargets: break
-        case .delivered, .refused, .absent: targetAnswered(index, now: now)
+        case .delivered, .refused, .absent:
+            if providers[index].gate.answered(ticket.subject) {
+                logger.notice("provider resumed", metadata: ["provider": "\(providers[index].route.name)"])
+            }
         case .retry, .misconfigured, .unknown:
             let didShut = providers[index].gate.trouble(
                 completion.outcome, subject: ticket.subject,
@@ -218,7 +221,7 @@ extension DispatchCore {
         }
         let disposition = providers[index].route.disposition.decide(
             completion, kind: ticket.kind, deliveryClass: ticket.key.deliveryClass, attempt: ticket.attempt,
-            using: &random)
+            isHeldBack: providers[index].gate.state != .open, using: &random)
         switch disposition {
         case .delivered:
             guard try pin(flight, completion, provider: index, now: now) else { return }
@@ -231,9 +234,7 @@ extension DispatchCore {
             log(
                 .info, "delivery will be retried", ticket, provider: index,
                 ["outcome": "\(completion.outcome.name)", "after.ms": "\(wait)"])
-            putBack(
-                ticket, provider: index, after: wait, counts: true,
-                for: completion.retryAfter > 0 ? .targetsTime : .time, now: now)
+            putBack(ticket, provider: index, after: wait, counts: true, now: now)
         case .awaitAccount(let wait):
             remember(completion.detail, of: ticket.key)
             log(.info, "delivery waits for its account", ticket, provider: index, ["after.ms": "\(wait)"])
@@ -267,13 +268,21 @@ extension DispatchCore {
         if let named, let owner = try bindings.owner(slot: slot, account: named), owner != subject {
             bury(
                 flight.ticket, provider: index, reason: "conflict",
-                detail: "written, but the account belongs to another subject (number \(owner))", now: now)
+                detail: "written, but the account belongs to \(nameOfOwner(owner, now: now))", now: now)
             return false
         }
         bindings.bind(
             slot: slot, subject: subject, to: BoundAccount(account: named, externalID: flight.externalID), now: now,
             changes: &changes, number: changeNumber)
         return true
+    }
+
+    /// Whose account it is, by what `explain` asks for: ids only, for names are personal.
+    func nameOfOwner(_ subject: Int64, now: Timestamp) -> String {
+        guard let key = try? subjects.state(subject, now: now)?.key else {
+            return "another user, who cannot be read in the journal (subject \(subject))"
+        }
+        return "another user: \(key.userID) of realm \(key.realmID) at \(key.instance)"
     }
 
     // MARK: Ends

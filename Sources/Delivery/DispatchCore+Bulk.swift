@@ -5,6 +5,7 @@ internal import Journal
 extension DispatchCore {
     /// Tries what a page holds again, each at its pace.
     func retry(_ page: QueuePage, report: inout BulkReport, pace: inout RetryPace, now: Timestamp) throws {
+        var asked: Set<Int> = []
         for row in page.waiting {
             try note(&report) {
                 // A row without a place in a lane ended a moment ago.
@@ -15,6 +16,7 @@ extension DispatchCore {
                 guard !look.isInFlight else { throw CommandError.inFlight(row.id.rawValue) }
                 let due = pace.next(slot: row.id.slot, now: now)
                 _ = providers[index].lanes.hurry(row.id, subject: row.subject, to: due, now: now)
+                asked.insert(index)
             }
         }
         for letter in page.dead where removedLetters[letter.id] == nil {
@@ -23,8 +25,10 @@ extension DispatchCore {
                 var next = pace
                 try retry(letter, provider: index, due: next.next(slot: letter.id.slot, now: now), now: now)
                 pace = next
+                asked.insert(index)
             }
         }
+        askNow(asked, report: &report, now: now)
     }
 
     /// Gives up what a page holds.
@@ -53,7 +57,7 @@ extension CommandError {
         case .needsNewPassword: "needs a new password"
         case .outdated: "outdated"
         case .unreadable: "not readable"
-        case .notConfigured: "provider not configured"
+        case .notConfigured(_, let provider): "provider \(provider) is not in the settings any more; it can be dropped"
         default: "\(self)"
         }
     }

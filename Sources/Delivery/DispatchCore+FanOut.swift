@@ -82,6 +82,9 @@ extension DispatchCore {
             // A newer password ends older ones, those of dead letters included.
             endDeadSecrets(of: subject)
         }
+        if deliveryClass.isState, case .newest = acceptance {
+            for key in orphans.end([deliveryClass], of: subject) { end(key, as: "superseded") }
+        }
         if kind == .userDeleted { endPasswords(of: subject, now: now) }
         let facts =
             subject == 0 ? nil : try subjects.state(subject, now: now)?.facts(for: kind, telling: header.facts)
@@ -133,6 +136,7 @@ extension DispatchCore {
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
         let ended = providers[index].lanes.enqueue(key, subject: subject, kind: kind, now: now)
         if let ended { end(ended, as: "superseded") }
+        providers[index].gate.arrived(subject)
     }
 
     /// Nobody may log in with a password of somebody who is gone, whether or not an account is known.
@@ -144,6 +148,7 @@ extension DispatchCore {
                 }
             }
         }
+        for dropped in orphans.end([.credential, .profile], of: subject) { end(dropped, as: "dropped:subject-deleted") }
         endDeadSecrets(of: subject)
     }
 

@@ -3,25 +3,43 @@ internal import Journal
 
 // What operators ask for.
 extension DispatchCore {
-    func report() -> [ProviderReport] {
+    func report() throws -> [ProviderReport] {
         var counters: [Int: [String: Int64]] = [:]
         for (key, value) in totals { counters[key.slot, default: [:]][key.name] = value }
-        return providers.map { provider in
-            let (state, reason): (String, String) =
-                switch provider.gate.state {
-                case _ where provider.route.isObserving: ("observing", "")
-                case _ where provider.isPaused: ("paused", "")
-                case _ where provider.port == nil: ("no worker", provider.route.obstacle ?? "")
-                case .open: ("running", "")
-                case .shut(_, _, let reason): ("held back", reason)
-                case .probing(_, let reason): ("checking", reason)
-                case .trying(_, let reason): ("trying", reason)
-                }
+        return providers.map { report($0, counters: counters[$0.route.slot] ?? [:]) } + (try orphanReports())
+    }
+
+    /// Of the providers that are not in the settings and for which something waits.
+    func orphanReports() throws -> [ProviderReport] {
+        try orphans.counts.sorted { $0.key < $1.key }.map { slot, count in
+            let counters = totals.filter { $0.key.slot == slot }.map { ($0.key.name, $0.value) }
             return ProviderReport(
-                name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
-                inFlight: provider.lanes.inFlightCount, counters: counters[provider.route.slot] ?? [:],
-                nothingExpires: watch.doubt?.words, unreadable: unreadable)
+                name: try name(of: slot), state: ProviderReport.notInSettings, reason: "", waiting: count, inFlight: 0,
+                counters: Dictionary(counters) { first, _ in first }, nothingExpires: watch.doubt?.words,
+                unreadable: unreadable)
         }
+    }
+
+    private func report(_ provider: Provider, counters: [String: Int64]) -> ProviderReport {
+        let (state, reason): (String, String) =
+            switch provider.gate.state {
+            case _ where provider.route.isObserving: ("observing", "")
+            case _ where provider.isPaused: ("paused", "")
+            case _ where provider.port == nil: ("no worker", provider.route.whyNoWorker)
+            case .open: ("running", "")
+            case .shut(_, let reason): ("held back", reason)
+            case .probing(let reason): ("checking", reason)
+            case .trying(let reason): ("trying", reason)
+            }
+        return ProviderReport(
+            name: provider.route.name, state: state, reason: reason, waiting: provider.lanes.waitingCount,
+            inFlight: provider.lanes.inFlightCount, counters: counters,
+            nothingExpires: watch.doubt?.words, unreadable: unreadable)
+    }
+
+    /// Why deliveries of a provider that are to be tried now do not go at once; `nil` if they do.
+    func obstacle(_ index: Int) -> String? {
+        report(providers[index], counters: [:]).obstacle
     }
 
     private var unreadable: [String: Int64] {
@@ -33,12 +51,15 @@ extension DispatchCore {
         return found.compactMapValues { $0 == 0 ? nil : $0 }
     }
 
+    /// Nothing is sent to a provider, or it is asked at once whether it takes something.
+    ///
     /// - Returns: the provider's number, under which the journal is to remember it.
-    func pause(_ name: String, _ isPaused: Bool) throws -> Int {
+    func pause(_ name: String, _ isPaused: Bool, now: Timestamp) throws -> Int {
         guard let index = index(named: name) else {
             throw CommandError.noSuchProvider(name, known: providers.map(\.route.name))
         }
         providers[index].isPaused = isPaused
+        if !isPaused { providers[index].gate.askNow(now: now) }
         return providers[index].route.slot
     }
 
@@ -74,17 +95,32 @@ extension DispatchCore {
     }
 
     /// Tries a waiting delivery now, or a dead letter again, under a new idempotency key.
-    func retry(_ id: Int64, now: Timestamp) throws {
+    @discardableResult
+    func retry(_ id: Int64, now: Timestamp) throws -> BulkReport {
         let key = DeliveryKey(rawValue: id)
-        if let letter = try letter(key) {
-            return try retry(letter, provider: configured(key), due: now, now: now)
-        }
-        guard let row = try journal.delivery(key) else { throw CommandError.noSuchDelivery(id) }
+        let letter = try letter(key)
+        let row = letter == nil ? try journal.delivery(key) : nil
+        guard letter != nil || row != nil else { throw CommandError.noSuchDelivery(id) }
         let index = try configured(key)
-        if providers[index].lanes.look(key, subject: row.subject)?.isInFlight == true {
-            throw CommandError.inFlight(id)
+        if let letter { try retry(letter, provider: index, due: now, now: now) }
+        if let row {
+            if providers[index].lanes.look(key, subject: row.subject)?.isInFlight == true {
+                throw CommandError.inFlight(id)
+            }
+            _ = providers[index].lanes.hurry(key, subject: row.subject, now: now)
         }
-        _ = providers[index].lanes.hurry(key, subject: row.subject, now: now)
+        var report = BulkReport(done: 1)
+        askNow([index], report: &report, now: now)
+        return report
+    }
+
+    /// Somebody who may have mended these providers' targets waits for an answer.
+    func askNow(_ indices: Set<Int>, report: inout BulkReport, now: Timestamp) {
+        for index in indices {
+            let name = providers[index].route.name
+            if report.held[name] == nil { report.held[name] = obstacle(index) }
+            providers[index].gate.askNow(now: now)
+        }
     }
 
     /// Tries a dead letter again, when its time has come.
@@ -193,7 +229,7 @@ extension DispatchCore {
         // A row without a place in its provider's lanes ended a moment ago.
         if index != nil, look == nil { return nil }
         var reason = index.map { providers[$0].route.obstacle } ?? "its provider is not in the settings"
-        if let index, case .shut(_, _, let why) = providers[index].gate.state { reason = why }
+        if let index, case .shut(_, let why) = providers[index].gate.state { reason = why }
         let due = look.map(\.due) ?? row.due
         return DeliveryReport(
             id: row.id.rawValue, provider: try name(of: row.id.slot), kind: Self.words(row.kind, row.kindNumber),

@@ -19,7 +19,7 @@ extension DispatchCore {
         if providers[index].gate.look(now: now) { startCheck(index, frames: &frames, now: now) }
         let window = DeliveryWindow(size: providers[index].gate.limit(providers[index].route.window))
         if window.isOpen(inFlight: providers[index].inFlight.count) {
-            while providers[index].inFlight.count < window.size, let ticket = providers[index].lanes.next() {
+            while providers[index].inFlight.count < window.size, let ticket = nextDelivery(of: index) {
                 do {
                     try send(ticket, provider: index, frames: &frames, now: now)
                 } catch {
@@ -42,7 +42,7 @@ extension DispatchCore {
     private func startCheck(_ index: Int, frames: inout ByteBuffer, now: Timestamp) {
         guard providers[index].route.canCheck else {
             // Without a check, the next delivery is the test.
-            return checkPassed(index, now: now)
+            return providers[index].gate.checkPassed()
         }
         let id = takeRequestID()
         providers[index].check = id
@@ -50,17 +50,10 @@ extension DispatchCore {
         frames.writeCheckFrame(id: id)
     }
 
-    /// One delivery may be tried, even if it was to wait a little longer.
-    func checkPassed(_ index: Int, now: Timestamp) {
-        providers[index].gate.checkPassed()
-        providers[index].lanes.hurry(now: now)
-    }
-
-    /// The target answered a delivery, so those that waited because it did not need wait no longer.
-    func targetAnswered(_ index: Int, now: Timestamp) {
-        guard providers[index].gate.answered() else { return }
-        logger.notice("provider resumed", metadata: ["provider": "\(providers[index].route.name)"])
-        providers[index].lanes.hurry(now: now)
+    private func nextDelivery(of index: Int) -> LaneTable.Ticket? {
+        guard providers[index].gate.isTrying else { return providers[index].lanes.next() }
+        let gate = providers[index].gate
+        return providers[index].lanes.nextTrial(suspecting: gate.isSuspect, using: &random)
     }
 
     func takeRequestID() -> UInt64 {
@@ -133,7 +126,7 @@ extension DispatchCore {
             if let owner = try bindings.owner(slot: route.slot, externalID: externalID), owner != ticket.subject {
                 bury(
                     ticket, provider: index, reason: "refused",
-                    detail: "the external id is bound to another subject (number \(owner))", now: now)
+                    detail: "the external id is bound to \(nameOfOwner(owner, now: now))", now: now)
                 return false
             }
             guard let claim = bindings.claim(slot: route.slot, externalID: externalID, for: ticket.subject) else {

@@ -30,7 +30,7 @@ final class DispatchCore {
     /// Dead letters that are gone, whatever the disk says, and the number of the changes that say so.
     var removedLetters: [DeliveryKey: UInt64] = [:]
     /// Waiting deliveries of providers that are not configured any more.
-    private(set) var orphans: Set<DeliveryKey> = []
+    var orphans = OrphanTable()
     /// Those of the orphans up to this event have expired.
     private var orphansExpiredThrough: Int64 = 0
     /// Dead letters of a kind that there is not.
@@ -195,6 +195,11 @@ final class DispatchCore {
                 changes.fannedOutThrough = stored.sequence
             }
         }
+        for report in try orphanReports() {
+            logger.warning(
+                "deliveries wait for a provider that is not in the settings",
+                metadata: ["provider": "\(report.name)", "count": "\(report.waiting)"])
+        }
     }
 
     /// A row of which nobody can tell what it is of ends, for nothing would ever end it.
@@ -214,7 +219,7 @@ final class DispatchCore {
         guard let kind = stored.kind else { return }
         if stored.id.deliveryClass == .credential { secretUses[stored.id.sequence, default: 0] += 1 }
         guard let index = index(ofSlot: stored.id.slot) else {
-            orphans.insert(stored.id)
+            orphans.insert(stored.id, subject: stored.subject)
             return
         }
         if stored.state > 0 { manualRetries[stored.id] = stored.state }
@@ -413,9 +418,7 @@ final class DispatchCore {
         let through = try events(olderThan: ProviderRoute.defaultGiveUpAfter, wall: wall).through
         guard through > orphansExpiredThrough else { return }
         orphansExpiredThrough = through
-        let expired = orphans.filter { $0.sequence <= through }
-        orphans.subtract(expired)
-        for key in expired.sorted() { end(key, as: "expired") }
+        for key in orphans.expire(through: through) { end(key, as: "expired") }
     }
 
     /// The events that have reached an age; milliseconds.
@@ -430,7 +433,7 @@ final class DispatchCore {
     ///
     /// - Returns: whether there was such a one.
     func dropOrphan(_ key: DeliveryKey) -> Bool {
-        guard orphans.remove(key) != nil else { return false }
+        guard orphans.remove(key) else { return false }
         end(key, as: "dropped:operator")
         return true
     }

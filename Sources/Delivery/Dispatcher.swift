@@ -95,14 +95,14 @@ public final class Dispatcher: CommitObserver, Sendable {
     }
 
     public func providers() async throws -> [ProviderReport] {
-        try await ask { core, _ in core.report() }
+        try await ask { core, _ in try core.report() }
     }
 
     public func show(_ delivery: Int64) async throws -> DeliveryReport {
         try await ask { try $0.show(delivery, now: $1) }
     }
 
-    public func retry(_ delivery: Int64) async throws {
+    public func retry(_ delivery: Int64) async throws -> BulkReport {
         try await ask { try $0.retry(delivery, now: $1) }
     }
 
@@ -111,11 +111,14 @@ public final class Dispatcher: CommitObserver, Sendable {
     }
 
     /// Nothing is sent to a provider until it is said otherwise, restarts included. On disk when this returns; the
-    /// caller's thread waits for that.
-    public func pause(_ provider: String, _ isPaused: Bool) async throws {
-        guard let journal = started.withLock(\.self) else { return }
-        let slot = try await ask { core, _ in try core.pause(provider, isPaused) }
+    /// caller's thread waits for that. One that goes on is asked at once, if it was held back.
+    ///
+    /// - Returns: how it stands then; `nil` before the start.
+    public func pause(_ provider: String, _ isPaused: Bool) async throws -> ProviderReport? {
+        guard let journal = started.withLock(\.self) else { return nil }
+        let slot = try await ask { try $0.pause(provider, isPaused, now: $1) }
         try journal.setPaused(isPaused, slot: slot)
+        return try await providers().first { $0.name == provider }
     }
 
     public func explain(instance: String, realm: String, user: String) async throws -> SubjectReport {

@@ -26,6 +26,12 @@ public struct ProviderRoute: Sendable {
     /// Why it has no worker, such as a plugin that cannot be used: its deliveries wait. `nil` if nothing stands in the way.
     public var obstacle: String?
 
+    /// Why it has no worker, as far as that is known; empty otherwise.
+    var whyNoWorker: String {
+        if let obstacle { return obstacle }
+        return targeting.syncIsOn && targeting.providerIsOn ? "" : "switched off in the settings"
+    }
+
     /// Seven days; also for deliveries of providers that are not configured any more.
     public static let defaultGiveUpAfter: Int64 = 7 * 86_400_000
 

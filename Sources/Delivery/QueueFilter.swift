@@ -43,8 +43,11 @@ public struct QueueList: Codable, Hashable, Sendable {
 public struct BulkReport: Codable, Hashable, Sendable {
     /// Carried out for so many.
     public var done = 0
-    /// For so many not, by the reason: `in flight`, `needs a new password`, `outdated`.
+    /// For so many not, by the reason: `in flight`, `needs a new password`, `outdated`, `not readable`, or that the
+    /// provider is not in the settings.
     public var refused: [String: Int] = [:]
+    /// By the provider's name, why those of it that are to be tried again do not go at once; for people.
+    public var held: [String: String] = [:]
 }
 
 /// Spreads many retries: a target that just came back is not to get all of them at once.

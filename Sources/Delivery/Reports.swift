@@ -2,7 +2,7 @@
 public struct ProviderReport: Codable, Hashable, Sendable {
     public var name: String
     /// `running`, `held back`, `checking`, `trying` (the check passed; one delivery is tried), `paused`, `no worker`,
-    /// `observing`.
+    /// `observing`, `not in the settings` (any more, and something still waits for it).
     public var state: String
     /// Why it is held back, or what keeps it from having a worker; empty otherwise.
     public var reason: String
@@ -15,6 +15,37 @@ public struct ProviderReport: Codable, Hashable, Sendable {
     /// How much of the journal could not be read: `subjects` that began anew and `events` that were left out, since the
     /// journal began, and `dead letters` that there are. Without those that are zero. The same for all providers.
     public var unreadable: [String: Int64]
+
+    /// The state of a provider that is in the journal only.
+    public static let notInSettings = "not in the settings"
+
+    /// That deliveries wait for a provider without settings, and what to do; for people.
+    public var wordsWithoutSettings: String {
+        let count = waiting + inFlight
+        return
+            "\(count) \(count == 1 ? "delivery waits" : "deliveries wait") for provider \(name), which is not in the "
+            + "settings: put its file back, or give them up with `runtime-sync queue drop --provider \(name)`"
+    }
+
+    /// Why what is to be sent to it does not go at once, for people; `nil` if it does.
+    public var obstacle: String? {
+        switch state {
+        case "paused": "provider \(name) is paused; `runtime-sync providers resume \(name)` lets its deliveries go"
+        case "no worker":
+            "provider \(name) has no worker\(reason.isEmpty ? "" : " (\(reason))"); its deliveries wait until it has one"
+        case "observing": "provider \(name) only observes; nothing is sent to it"
+        case "held back", "checking", "trying":
+            "provider \(name) is held back (\(reason)); its target is asked now, then one delivery is tried"
+        default: nil
+        }
+    }
+
+    /// How it stands, in a sentence for people.
+    public var words: String {
+        if state == Self.notInSettings { return wordsWithoutSettings }
+        let waits = "\(waiting) \(waiting == 1 ? "delivery waits" : "deliveries wait")"
+        return "\(obstacle ?? "provider \(name) is \(state)"); \(waits)"
+    }
 
     /// Deliveries made minus those that ended, minus those that wait: zero, or something was lost (promise 2).
     public var unaccounted: Int64 {

@@ -54,6 +54,24 @@ struct BindingTests {
         #expect(try rig.answer(.delivered).deliveryClass == .credential)
     }
 
+    @Test func `a second claimant's dead letter tells whose the account is, by ids alone`() throws {
+        let rig = try Rig([.test(canRead: true)])
+        try rig.post(TestEvent(id: "e1", password: "p", email: "owner@example.org"))
+        try rig.answer(.delivered, account: "uuid-1")
+        try rig.answer(.delivered, account: "uuid-1")
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q"))
+        try rig.post(TestEvent(id: "e3", user: "u3", password: "r", externalID: "E-3"))
+        try rig.answer(.delivered, account: "uuid-1")
+        try rig.flush()
+        let details = try rig.journal.deadLetters().map { try rig.core.show($0.id.rawValue, now: rig.now).detail }
+        #expect(
+            details == [
+                "the external id is bound to another user: u1 of realm corp at prod",
+                "the account belongs to another user: u1 of realm corp at prod",
+            ])
+        #expect(try rig.core.explain(instance: "prod", realm: "corp", user: "u1", now: rig.now).user == "u1")
+    }
+
     @Test func `a second claimant is refused, by external id and by stable id`() throws {
         let rig = try Rig([.test(canRead: true)])
         try rig.post(TestEvent(id: "e1", password: "p"))

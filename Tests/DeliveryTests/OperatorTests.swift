@@ -36,15 +36,93 @@ struct OperatorTests {
 
     @Test func `a provider that was paused sends nothing after a restart either`() throws {
         let rig = try Rig()
-        try rig.journal.setPaused(true, slot: try rig.core.pause("provider-0", true))
+        try rig.journal.setPaused(true, slot: try rig.core.pause("provider-0", true, now: rig.now))
         try rig.post(TestEvent(id: "e1", password: "p"))
         #expect(try rig.report().state == "paused")
         try rig.restart()
         #expect(try rig.report().state == "paused")
         #expect(rig.requests().isEmpty)
-        try rig.journal.setPaused(false, slot: try rig.core.pause("provider-0", false))
+        try rig.journal.setPaused(false, slot: try rig.core.pause("provider-0", false, now: rig.now))
         try rig.restart()
         #expect(try rig.answer(.delivered).secret == "p")
+    }
+
+    /// A rig whose provider is held back for minutes, with one waiting delivery and its number.
+    private func heldBack() throws -> (Rig, Int64) {
+        let rig = try Rig()
+        let sequence = try rig.post(TestEvent(id: "e1", password: "p"))
+        try rig.answer(.misconfigured, detail: "bad bind")
+        for _ in 0..<12 {
+            try rig.advance(300_000)
+            try rig.answerCheck(.misconfigured)
+        }
+        try rig.flush()
+        #expect(rig.core.idleTime(now: rig.now) > 2_000)
+        return (rig, DeliveryKey(sequence: sequence, slot: 0, deliveryClass: .credential).rawValue)
+    }
+
+    @Test func `a retry by hand asks a target that is held back at once, and often again for a while`() throws {
+        let (rig, id) = try heldBack()
+        let report = try rig.core.retry(id, now: rig.now)
+        #expect(report.done == 1)
+        #expect(
+            report.held["provider-0"]
+                == "provider provider-0 is held back (misconfigured: check); its target is asked now, then one "
+                + "delivery is tried")
+        try rig.turn()
+        try rig.answerCheck(.misconfigured)
+        try rig.advance(1_000)
+        try rig.answerCheck(.delivered)
+        #expect(try rig.answer(.delivered).secret == "p")
+    }
+
+    @Test func `so does a retry of many, and a provider that is resumed`() throws {
+        let (rig, _) = try heldBack()
+        var report = BulkReport()
+        var pace = RetryPace()
+        try rig.core.retry(rig.page(), report: &report, pace: &pace, now: rig.now)
+        #expect(report.done == 1 && report.held.count == 1)
+        try rig.turn()
+        try rig.answerCheck(.delivered)
+        #expect(rig.requests().count == 1)
+
+        let (other, _) = try heldBack()
+        _ = try other.core.pause("provider-0", false, now: other.now)
+        try other.turn()
+        try other.answerCheck(.delivered)
+        #expect(other.requests().count == 1)
+    }
+
+    @Test func `who retries is told what keeps it from being sent`() throws {
+        let rig = try Rig()
+        let id = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.loseWorker()
+        #expect(
+            try rig.core.retry(id, now: rig.now).held
+                == ["provider-0": "provider provider-0 has no worker; its deliveries wait until it has one"])
+        try rig.turn()
+        try rig.flush()
+        rig.core.providers[0].route.obstacle = "no such plugin"
+        #expect(try rig.core.retry(id, now: rig.now).held["provider-0"]?.contains("no worker (no such plugin)") == true)
+        rig.core.providers[0].route.obstacle = nil
+        rig.core.providers[0].route.targeting.providerIsOn = false
+        #expect(try rig.core.retry(id, now: rig.now).held["provider-0"]?.contains("switched off") == true)
+        rig.core.providers[0].route.targeting.providerIsOn = true
+        rig.connect()
+        #expect(try rig.core.retry(id, now: rig.now).held.isEmpty)
+        _ = try rig.core.pause("provider-0", true, now: rig.now)
+        #expect(
+            try rig.core.retry(id, now: rig.now).held
+                == [
+                    "provider-0":
+                        "provider provider-0 is paused; `runtime-sync providers resume provider-0` lets its deliveries go"
+                ])
+        try rig.restart(routes: [.test(1)])
+        #expect(throws: CommandError.notConfigured(id, provider: "provider-0")) { try rig.core.retry(id, now: rig.now) }
+        var report = BulkReport()
+        var pace = RetryPace()
+        try rig.core.retry(rig.page(), report: &report, pace: &pace, now: rig.now)
+        #expect(report.refused == ["provider provider-0 is not in the settings any more; it can be dropped": 1])
     }
 
     @Test func `two hands that retry the same dead letter deliver it once`() throws {
@@ -196,9 +274,7 @@ struct OperatorTests {
             try rig.answer(.delivered, slot: 0)
         }
         try rig.restart(routes: [.test(0)])
-        // A million of them are a million looks in a set; in a list each would be a search.
-        let orphans: Set<DeliveryKey> = rig.core.orphans
-        #expect(orphans.count == 3)
+        #expect(rig.core.orphans.count == 3)
         #expect(try rig.core.slot(of: "provider-1") == 1)
         let page = try rig.page()
         let reports = try rig.core.describe(page, now: rig.now)
@@ -215,6 +291,50 @@ struct OperatorTests {
         try rig.core.drop(page, report: &report, now: rig.now)
         #expect(report.done == 3 && report.refused.isEmpty)
         #expect(rig.core.orphans.isEmpty && rig.core.secretUses.isEmpty)
+    }
+
+    @Test func `what a removed provider left ends with a newer state or the user, and its secret with it`() throws {
+        let rig = try Rig([.test(0), .test(1), .test(2)])
+        try rig.loseWorker(1)
+        try rig.loseWorker(2)
+        for (number, user) in ["u1", "u2", "u3"].enumerated() {
+            let old = try rig.post(
+                TestEvent(id: "e\(number)", user: user, password: "old", sequence: 1, externalID: user))
+            try rig.answer(.delivered)
+            #expect(old > 0)
+        }
+        try rig.post(TestEvent(id: "p1", kind: .profileUpdated, user: "u1", sequence: 2, externalID: "u1"))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "l1", kind: .logout, user: "u1", sequence: 3, externalID: "u1"))
+        try rig.answer(.delivered)
+        try rig.restart(routes: [.test(0)])
+        #expect(try rig.storedSecrets().count == 3)
+
+        // Nobody caught it, so it ends nothing; nor does one that is older.
+        try rig.post(TestEvent(id: "n1", user: "u1", sequence: 4, externalID: "u1"))
+        try rig.post(TestEvent(id: "o2", user: "u2", password: "older", sequence: 0, externalID: "u2"))
+        #expect(try rig.storedSecrets().count == 3)
+        try rig.post(TestEvent(id: "n2", user: "u1", password: "new", sequence: 5, externalID: "u1"))
+        try rig.answer(.delivered)
+        try rig.post(TestEvent(id: "d2", kind: .userDeleted, user: "u2", sequence: 6, externalID: "u2"))
+        try rig.answer(.delivered)
+        #expect(try rig.storedSecrets().count == 1)
+        let left = try rig.core.report().dropFirst()
+        #expect(left.map(\.name) == ["provider-1", "provider-2"])
+        for report in left {
+            #expect(report.state == "not in the settings" && report.waiting == 3 && report.unaccounted == 0)
+            #expect(report.counters["superseded"] == 1 && report.counters["dropped:subject-deleted"] == 1)
+            #expect(
+                report.words.contains("3 deliveries wait for provider \(report.name), which is not in the settings"))
+        }
+        try rig.post(TestEvent(id: "p2", kind: .profileUpdated, user: "u1", sequence: 7, externalID: "u1"))
+        try rig.answer(.delivered)
+
+        // Whose settings come back has what is left.
+        try rig.restart(routes: [.test(0), .test(1)])
+        #expect(Set(rig.requests(1).map(\.event).map { $0.contains("\"u3\"") ? "u3" : "u1" }) == ["u3", "u1"])
+        #expect(rig.requests(1).count == 2)
+        #expect(try rig.core.report().map(\.name) == ["provider-0", "provider-1", "provider-2"])
     }
 
     @Test func `many are tried again at a bounded rate, and what cannot be is counted by its reason`() throws {

@@ -295,7 +295,7 @@ final class Rig {
     }
 
     func report(_ slot: Int = 0) throws -> ProviderReport {
-        let reports = core.report()
+        let reports = try core.report()
         return reports[try #require(core.index(ofSlot: slot))]
     }
 

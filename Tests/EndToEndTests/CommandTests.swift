@@ -85,7 +85,7 @@ extension `End to end` {
 
             workforce.always(.answer(204))
             let retry = try await installation.run("queue", "retry", "\(dead.id)")
-            #expect(retry.code == 0 && retry.output.isEmpty)
+            #expect(retry.code == 0 && retry.output == "1 delivery to be tried again\n")
             let requests = try await workforce.requests(2)
             try await installation.settled(1)
             #expect(requests[1].text == requests[0].text)
@@ -174,7 +174,7 @@ extension `End to end` {
             #expect(try await installation.run("queue", "drop", "\(one.id)").code == 0)
             let retry = try await installation.run(
                 "queue", "retry", "--provider", "workforce", "--state", "dead", "--reason", "refused", "--json")
-            #expect(retry.output == #"{"done":3,"refused":{}}"# + "\n", "\(retry)")
+            #expect(retry.output == #"{"done":3,"held":{},"refused":{}}"# + "\n", "\(retry)")
             try await installation.settled(4)
             let counters = try installation.provider("workforce").report.counters
             #expect(counters == ["made": 4, "delivered": 3, "dead": 0, "dropped:operator": 1])
@@ -222,9 +222,16 @@ extension `End to end` {
             let installation = try Installation()
             try installation.add(workforce)
             try await installation.start()
-            #expect(try await installation.run("providers", "pause", "workforce").code == 0)
+            let words = "provider workforce is paused; `runtime-sync providers resume workforce` lets its deliveries go"
+            let pause = try await installation.run("providers", "pause", "workforce")
+            #expect(pause.code == 0 && pause.output == "\(words); 0 deliveries wait\n", "\(pause)")
             try installation.post(Event(password: "one secret"))
             try await eventually("it waits") { try installation.provider("workforce").report.waiting == 1 }
+            let retry = try await installation.run("queue", "retry", "--all")
+            #expect(retry.code == 0 && retry.output == "1 delivery to be tried again\n\(words)\n", "\(retry)")
+            let told = try JSONValue(
+                parsing: Array(try await installation.run("queue", "retry", "--all", "--json").output.utf8))
+            #expect(told["held"]?["workforce"]?.text == words)
             let list = try await installation.run("providers", "list")
             #expect(list.code == 0)
             let rows = list.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
@@ -235,7 +242,9 @@ extension `End to end` {
             try await installation.start()
             #expect(try installation.provider("workforce").report.state == "paused")
             #expect(workforce.requests.isEmpty)
-            #expect(try await installation.run("providers", "resume", "workforce").code == 0)
+            let resume = try await installation.run("providers", "resume", "workforce", "--json")
+            let standing = try JSONValue(parsing: Array(resume.output.utf8))
+            #expect(resume.code == 0 && standing["state"]?.text == "running", "\(resume)")
             #expect(try await workforce.requests(1).count == 1)
             let nobody = try await installation.run("providers", "pause", "nobody")
             #expect(nobody.code == 1)

@@ -163,6 +163,35 @@ extension `End to end` {
         }
     }
 
+    @Suite struct `When a target fails for some` {
+        @Test func `all others get their passwords`() async throws {
+            let workforce = try HTTPReceiver()
+            workforce.always(.answer(500), at: "/users/bad")
+            workforce.always(.answer(401), at: "/users/barred")
+            let installation = try Installation()
+            try installation.add(workforce)
+            try await installation.start()
+            let users = ["barred"] + (1...20).map { "bad\($0)" } + (1...40).map { "good\($0)" }
+            let lines = users.map { Event(of: $0, password: "secret of \($0)").bytes }
+            let answer = try installation.post(
+                installation.kc.request(Array(lines.joined(separator: [10])), type: "application/x-ndjson"))
+            #expect(answer.status == 202)
+            try await eventually("all others have theirs") {
+                try installation.counter("delivered", of: "workforce") == 40
+            }
+            try await eventually("those who fail are left alone") {
+                let report = try installation.provider("workforce").report
+                return report.state == "running" && report.waiting + report.inFlight == 21
+            }
+            try installation.post(Event(of: "good41", password: "one secret more"))
+            try await eventually("it goes at once") {
+                try installation.counter("delivered", of: "workforce") == 41
+            }
+            let queue = try installation.queue()
+            #expect(Set(queue.map(\.user)) == Set(users.prefix(21)))
+        }
+    }
+
     @Suite struct `When the directory says no` {
         @Test func `a password waits for its account, and retry sends it at once`() async throws {
             let directory = try OpenLDAP()

@@ -208,6 +208,37 @@ extension `End to end` {
             #expect(!serve.errors.contains("listening"))
         }
 
+        @Test func `what waits for a provider without settings is told, and ends with a newer password`() async throws {
+            let workforce = try HTTPReceiver()
+            let installation = try Installation()
+            try installation.add(workforce)
+            try installation.add(try HTTPReceiver(.answer(503)), as: "old")
+            try await installation.start()
+            try installation.post(Event(password: "one secret"))
+            try await eventually("one waits") { try installation.provider("old").report.waiting == 1 }
+            try #require(unlink("\(installation.folder.path)/providers/old.yaml") == 0)
+            let words = "1 delivery waits for provider old, which is not in the settings"
+            for isRestarted in [false, true] {
+                if isRestarted {
+                    try await installation.stop()
+                    try await installation.start()
+                    #expect(
+                        installation.log.contains("deliveries wait for a provider that is not in the settings count=1 ")
+                    )
+                }
+                let check = try await installation.run("check")
+                #expect(check.code == 0 && check.errors.contains("warning: \(words)"), "\(check)")
+                let json = try await installation.run("check", "--json")
+                #expect(json.output.contains(#"{"problem":"\#(words)"#), "\(json)")
+            }
+            let list = try await installation.run("providers", "list")
+            #expect(list.output.contains(words), "\(list)")
+            try installation.post(Event(password: "two secrets"))
+            try await eventually("nothing waits for it") { try installation.providers().count == 1 }
+            try await eventually("nothing waits at all") { try installation.queue().isEmpty }
+            #expect(try await installation.run("check").errors.isEmpty)
+        }
+
         @Test func `settings that are fine are told so, and a target that is not is named`() async throws {
             let directory = try OpenLDAP()
             let installation = try Installation(directory)

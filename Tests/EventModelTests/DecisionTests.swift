@@ -33,12 +33,14 @@ struct DispositionRuleTests {
     private enum End: String { case delivered, retry, account, provider, dead }
 
     private func end(
-        _ outcome: Outcome, _ kind: EventKind, _ deliveryClass: DeliveryClass, attempt: Int = 1, maximum: Int64 = 500
+        _ outcome: Outcome, _ kind: EventKind, _ deliveryClass: DeliveryClass, attempt: Int = 1, maximum: Int64 = 500,
+        isHeldBack: Bool = true
     ) -> (End, Int64) {
         var random = SplitMix(state: 1)
         let rule = DispositionRule(retry: RetryPolicy(initial: 500, maximum: maximum))
         switch rule.decide(
-            Completion(outcome), kind: kind, deliveryClass: deliveryClass, attempt: attempt, using: &random)
+            Completion(outcome), kind: kind, deliveryClass: deliveryClass, attempt: attempt,
+            isHeldBack: isHeldBack, using: &random)
         {
         case .delivered: return (.delivered, 0)
         case .retry(let after): return (.retry, after)
@@ -64,6 +66,12 @@ struct DispositionRuleTests {
         #expect(end(outcome, .userRenamed, .lifecycle).0.rawValue == rename)
         #expect(end(outcome, .userDeleted, .lifecycle).0.rawValue == deletion)
         #expect(end(outcome, .logout, .notification).0.rawValue == notification)
+    }
+
+    @Test func `what is misconfigured for one alone waits like everything else that fails alone`() {
+        for (kind, deliveryClass) in [(EventKind.passwordUpdated, DeliveryClass.credential), (.logout, .notification)] {
+            #expect(end(.misconfigured, kind, deliveryClass, attempt: 3, isHeldBack: false).0 == .retry)
+        }
     }
 
     @Test(
@@ -108,13 +116,13 @@ struct ProviderGateTests {
         #expect((1_000...2_000).contains(wait(gate) ?? 0))
         _ = gate.look(now: now + 8_000)
         gate.checkPassed()
-        #expect(gate.answered() == true)
+        #expect(gate.answered(2) == true)
         #expect(gate.limit(16) == 16)
     }
 
     @Test mutating func `what was sent before it shut does not open it`() {
         gate.trouble(.misconfigured, subject: 1, reason: "bind", now: now, using: &random)
-        #expect(gate.answered() == false)
+        #expect(gate.answered(2) == false)
         #expect(gate.limit(16) == 0)
         #expect(gate.trouble(.misconfigured, subject: 2, reason: "bind", now: now, using: &random) == false)
     }
@@ -123,14 +131,104 @@ struct ProviderGateTests {
     func `three subjects in trouble without a success between shut it`(_ outcome: Outcome) {
         var gate = gate
         var random = random
-        for round in 0..<2 {
-            #expect(gate.trouble(outcome, subject: 1, reason: "down", now: now, using: &random) == false)
-            #expect(gate.trouble(outcome, subject: 2, reason: "down", now: now, using: &random) == false)
-            #expect(gate.trouble(outcome, subject: 2, reason: "down", now: now, using: &random) == false)
-            if round == 0 { gate.answered() }
+        for subject: Int64 in [1, 2, 2, 1] {
+            #expect(gate.trouble(outcome, subject: subject, reason: "down", now: now, using: &random) == false)
         }
         #expect(gate.trouble(outcome, subject: 3, reason: "down", now: now, using: &random) == true)
-        #expect(gate.state == .shut(until: gate.wakeUp ?? now, failures: 1, reason: "down"))
+        #expect(gate.state == .shut(until: gate.wakeUp ?? now, reason: "down"))
+    }
+
+    @Test(arguments: [Outcome.retry, .unknown, .misconfigured])
+    func `who failed before another was answered fails alone, and shuts nothing until it is answered`(
+        _ outcome: Outcome
+    ) {
+        var gate = gate
+        var random = random
+        for subject: Int64 in 1...2 { gate.trouble(.retry, subject: subject, reason: "", now: now, using: &random) }
+        gate.answered(9)
+        for subject: Int64 in [1, 2, 1, 2] {
+            #expect(gate.trouble(outcome, subject: subject, reason: "", now: now, using: &random) == false)
+            #expect(gate.isSuspect(subject))
+        }
+        for subject: Int64 in 1...2 { gate.answered(subject) }
+        #expect(!gate.isSuspect(1) && !gate.isSuspect(2))
+        #expect(gate.trouble(.misconfigured, subject: 1, reason: "", now: now, using: &random) == true)
+    }
+
+    @Test mutating func `its own answer does not make a subject's trouble its own, and an answer while shut does`() {
+        gate.trouble(.retry, subject: 1, reason: "", now: now, using: &random)
+        gate.answered(1)
+        #expect(!gate.isSuspect(1))
+        gate.trouble(.misconfigured, subject: 1, reason: "", now: now, using: &random)
+        gate.answered(2)
+        _ = gate.look(now: now + 8_000)
+        gate.checkPassed()
+        gate.answered(3)
+        #expect(gate.trouble(.misconfigured, subject: 1, reason: "", now: now, using: &random) == false)
+    }
+
+    @Test mutating func `so many that fail alone are remembered, and no more`() {
+        for subject in 1...Int64(ProviderGate.rememberedSubjects + 9) {
+            gate.trouble(.retry, subject: subject, reason: "", now: now, using: &random)
+            gate.answered(0)
+        }
+        let suspects = (1...Int64(ProviderGate.rememberedSubjects + 9)).count { gate.isSuspect($0) }
+        #expect(suspects == ProviderGate.rememberedSubjects)
+    }
+
+    @Test mutating func `a newcomer hurries a wait that others have earned, and none that a check has`() {
+        gate.trouble(.misconfigured, subject: 1, reason: "bind", now: now, using: &random)
+        for _ in 0..<5 {
+            _ = gate.look(now: now + 8_000)
+            gate.checkPassed()
+            gate.trouble(.misconfigured, subject: 1, reason: "bind", now: now, using: &random)
+        }
+        #expect((4_000...8_000).contains(wait(gate) ?? 0))
+        gate.arrived(1)
+        #expect((4_000...8_000).contains(wait(gate) ?? 0))
+        gate.arrived(2)
+        #expect((500...1_000).contains(wait(gate) ?? 0))
+        _ = gate.look(now: now + 8_000)
+        for _ in 0..<5 {
+            gate.checkFailed(reason: "down", now: now, using: &random)
+            gate.arrived(3)
+            _ = gate.look(now: now + 8_000)
+        }
+        gate.checkFailed(reason: "down", now: now, using: &random)
+        gate.arrived(3)
+        #expect((4_000...8_000).contains(wait(gate) ?? 0))
+    }
+
+    @Test mutating func `a check that passes takes the waits of failed checks back`() {
+        gate.trouble(.misconfigured, subject: 1, reason: "bind", now: now, using: &random)
+        for _ in 0..<5 {
+            _ = gate.look(now: now + 8_000)
+            gate.checkFailed(reason: "down", now: now, using: &random)
+        }
+        _ = gate.look(now: now + 8_000)
+        gate.checkPassed()
+        gate.trouble(.retry, subject: 2, reason: "down", now: now, using: &random)
+        #expect((1_000...2_000).contains(wait(gate) ?? 0))
+        _ = gate.look(now: now + 8_000)
+        gate.checkFailed(reason: "down", now: now, using: &random)
+        #expect((1_000...2_000).contains(wait(gate) ?? 0))
+    }
+
+    @Test mutating func `who asks now gets a look at once, and short waits after it`() {
+        gate.askNow(now: now)
+        #expect(gate.state == .open)
+        gate.trouble(.misconfigured, subject: 1, reason: "bind", now: now, using: &random)
+        for _ in 0..<5 {
+            _ = gate.look(now: now + 8_000)
+            gate.checkFailed(reason: "still", now: now, using: &random)
+        }
+        gate.askNow(now: now)
+        #expect(wait(gate) == 0)
+        _ = gate.look(now: now)
+        gate.askNow(now: now)
+        #expect(gate.state == .probing(reason: "still"))
+        gate.checkFailed(reason: "still", now: now, using: &random)
+        #expect((1_000...2_000).contains(wait(gate) ?? 0))
     }
 
     @Test(arguments: [Outcome.delivered, .refused, .absent])

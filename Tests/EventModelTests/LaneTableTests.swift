@@ -138,19 +138,40 @@ struct LaneTableTests {
         #expect(got14 == 1)
     }
 
-    @Test func `when the reason to wait is gone nobody waits any longer`() throws {
+    @Test func `a trial is of a subject that is not suspect, then of one with fewer attempts, else of any`() throws {
+        var random = SplitMix(state: 1)
         var table = LaneTable()
-        for subject in 1...3 {
-            let key = key(Int64(subject), .credential)
-            _ = table.enqueue(key, subject: Int64(subject), kind: .passwordUpdated, now: start)
+        for (subject, attempt) in [(1, 0), (2, 3), (3, 1)] {
+            _ = table.enqueue(
+                key(Int64(subject), .credential), subject: Int64(subject), kind: .passwordUpdated, attempt: attempt,
+                now: start)
         }
-        while let ticket = table.next() {
-            _ = table.wait(ticket, due: start + 60_000, for: ticket.subject == 3 ? .account : .time, now: start)
+        _ = table.enqueue(key(4, .notification), subject: 4, kind: .logout, attempt: 2, now: start)
+        var tried: [Int64] = []
+        while let ticket = table.nextTrial(suspecting: { $0 == 1 }, using: &random) { tried.append(ticket.subject) }
+        #expect(tried == [3, 4, 2, 1])
+        #expect(table.inFlightCount == 4 && table.waitingCount == 0 && !table.hasReady)
+    }
+
+    @Test func `of equals a trial takes any, each once`() throws {
+        var random = SplitMix(state: 1)
+        var firsts: Set<Int64> = []
+        for _ in 0..<50 {
+            var table = LaneTable()
+            for subject in 1...9 {
+                _ = table.enqueue(
+                    key(Int64(subject), .credential), subject: Int64(subject), kind: .passwordUpdated, now: start)
+            }
+            let dropped = table.drop(key(5, .credential), subject: 5, now: start)
+            #expect(dropped)
+            var tried: [Int64] = []
+            while let ticket = table.nextTrial(suspecting: { _ in false }, using: &random) {
+                tried.append(ticket.subject)
+            }
+            #expect(tried.sorted() == [1, 2, 3, 4, 6, 7, 8, 9])
+            firsts.insert(tried[0])
         }
-        table.hurry(now: start)
-        var sent: [Int64] = []
-        while let ticket = table.next() { sent.append(ticket.subject) }
-        #expect(sent.sorted() == [1, 2])
+        #expect(firsts.count > 4)
     }
 
     @Test func `one that is hurried to a moment goes then, or at its own time if that is sooner`() throws {
@@ -183,6 +204,25 @@ struct LaneTableTests {
         let firstEighty = (0..<80).compactMap { _ in table.next()?.key.deliveryClass }
         #expect(firstEighty.count { $0 == .credential } == 70)
         #expect(firstEighty.count { $0 == .notification } == 10)
+    }
+
+    @Test func `of orphans a subject's states end, by class, and old ones; each provider's are counted`() {
+        var orphans = OrphanTable()
+        let credential = DeliveryKey(sequence: 1, slot: 1, deliveryClass: .credential)
+        let other = DeliveryKey(sequence: 1, slot: 2, deliveryClass: .credential)
+        for key in [credential, other, key(2, .profile), key(3, .lifecycle), key(4, .notification)] {
+            orphans.insert(key, subject: 7)
+        }
+        orphans.insert(key(5, .credential), subject: 8)
+        #expect(orphans.counts == [1: 1, 2: 1, 3: 4])
+        #expect(orphans.end([.credential], of: 7) == [credential, other])
+        #expect(orphans.end([.credential], of: 7).isEmpty)
+        #expect(orphans.end([.credential, .profile, .lifecycle], of: 7) == [key(2, .profile)])
+        #expect(orphans.counts == [3: 3])
+        #expect(orphans.expire(through: 4) == [key(3, .lifecycle), key(4, .notification)])
+        let isThere = orphans.remove(key(5, .credential))
+        let isThereStill = orphans.remove(key(5, .credential))
+        #expect(isThere && !isThereStill && orphans.isEmpty && orphans.counts.isEmpty)
     }
 
     @Test func `a dropped delivery frees those behind it`() throws {

@@ -62,6 +62,8 @@ public final class HTTPReceiver: Sendable {
     private struct State {
         var replies: [Reply] = []
         var standing: Reply
+        /// By what the path begins with.
+        var standingAt: [String: Reply] = [:]
         var requests: [Request] = []
         var connections: Set<Int32> = []
         var connectionCount = 0
@@ -97,6 +99,11 @@ public final class HTTPReceiver: Sendable {
     /// Changes the reply to requests for which ``next(_:)`` has none.
     public func always(_ reply: Reply) {
         state.change { $0.standing = reply }
+    }
+
+    /// The reply to requests for which ``next(_:)`` has none and whose path begins with this.
+    public func always(_ reply: Reply, at path: String) {
+        state.change { $0.standingAt[path] = reply }
     }
 
     /// Lets the replies go that are held now.
@@ -174,7 +181,8 @@ public final class HTTPReceiver: Sendable {
         while let request = Self.read(connection, number, &input) {
             let reply = state.change { state in
                 state.requests.append(request)
-                return state.replies.isEmpty ? state.standing : state.replies.removeFirst()
+                guard state.replies.isEmpty else { return state.replies.removeFirst() }
+                return state.standingAt.first { request.path.hasPrefix($0.key) }?.value ?? state.standing
             }
             guard perform(reply, on: connection) else { return }
         }

@@ -29,7 +29,8 @@ public struct DispositionRule: Hashable, Sendable {
     /// | delivered | delivered | delivered |
     /// | retry | retry | retry |
     /// | refused | dead | dead |
-    /// | misconfigured | await the provider | await the provider |
+    /// | misconfigured, the provider held back | await the provider | await the provider |
+    /// | misconfigured, the provider open: others go through | retry | retry |
     /// | absent | delivered for a delete; else await the account, by ``absentWaits`` | dead |
     /// | unknown | retry | retry |
     ///
@@ -39,20 +40,21 @@ public struct DispositionRule: Hashable, Sendable {
     /// - Parameters:
     ///   - completion: the plugin's answer.
     ///   - attempt: how many attempts there were, this one included.
+    ///   - isHeldBack: whether the provider's gate is not open.
     public func decide(
-        _ completion: Completion, kind: EventKind, deliveryClass: DeliveryClass, attempt: Int,
+        _ completion: Completion, kind: EventKind, deliveryClass: DeliveryClass, attempt: Int, isHeldBack: Bool,
         using generator: inout some RandomNumberGenerator
     ) -> Disposition {
         switch completion.outcome {
         case .delivered: return .delivered
         case .refused: return .dead
-        case .misconfigured: return .awaitProvider
+        case .misconfigured where isHeldBack: return .awaitProvider
         case .absent:
             if kind == .userDeleted { return .delivered }
             guard deliveryClass != .notification, !absentWaits.isEmpty else { return .dead }
             let wait = absentWaits[min(max(attempt, 1), absentWaits.count) - 1]
             return .awaitAccount(after: min(wait, retry.maximum))
-        case .retry, .unknown:
+        case .retry, .unknown, .misconfigured:
             let asked = Int64(completion.retryAfter)
             return .retry(after: retry.wait(afterAttempt: attempt, asked: asked, using: &generator))
         }

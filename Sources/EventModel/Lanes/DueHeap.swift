@@ -39,10 +39,4 @@ struct DueHeap: Sendable {
             parent = smallest
         }
     }
-
-    /// Empties the heap.
-    mutating func removeAll() -> [Item] {
-        defer { items = [] }
-        return items
-    }
 }

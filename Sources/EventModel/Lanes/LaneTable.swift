@@ -14,10 +14,8 @@
 public struct LaneTable: Sendable {
     /// What a delivery that was put back waits for.
     public enum Patience: UInt8, Sendable {
-        /// A time that we chose.
+        /// A time.
         case time
-        /// A time that the target asked for.
-        case targetsTime
         /// An account that was not there.
         case account
     }
@@ -126,14 +124,47 @@ public struct LaneTable: Sendable {
                     release(index)
                     continue
                 }
-                entries[Int(index)].stage = .inFlight
-                entries[Int(index)].attempt = UInt16(clamping: Int(entries[Int(index)].attempt) + 1)
-                waitingCount -= 1
-                inFlightCount += 1
-                return ticket(index)
+                return launch(index)
             }
         }
         return nil
+    }
+
+    /// Takes one of those that may be sent, to learn from it whether any can succeed: rather one of a subject that is not
+    /// suspect, then rather one with fewer attempts, and among equals any. Whatever order they came in, the ones that fail
+    /// by themselves are hit no more often than their share.
+    ///
+    /// It looks at 1,024 of each class at most; so among many suspects a single other may be missed.
+    public mutating func nextTrial(
+        suspecting isSuspect: (Int64) -> Bool, using generator: inout some RandomNumberGenerator
+    ) -> Ticket? {
+        var best: (ring: Int, offset: Int, rank: Int)?
+        search: for ring in rings.indices where !rings[ring].isEmpty {
+            let count = rings[ring].count
+            let start = Int.random(in: 0..<count, using: &generator)
+            for step in 0..<min(count, Self.trialCandidates) {
+                let offset = (start + step) % count
+                guard let index = rings[ring][offset], entries[Int(index)].stage == .ready else { continue }
+                let entry = entries[Int(index)]
+                let rank = Int(entry.attempt) + (isSuspect(entry.subject) ? Int(UInt16.max) + 1 : 0)
+                if best.map({ rank < $0.rank }) ?? true { best = (ring, offset, rank) }
+                if rank == 0 { break search }
+            }
+        }
+        // What was not looked at, if all that was looked at has ended.
+        guard let best, let index = rings[best.ring].remove(at: best.offset) else { return next() }
+        return launch(index)
+    }
+
+    /// So many deliveries of each class are looked at for a trial.
+    private static let trialCandidates = 1_024
+
+    private mutating func launch(_ index: UInt32) -> Ticket {
+        entries[Int(index)].stage = .inFlight
+        entries[Int(index)].attempt = UInt16(clamping: Int(entries[Int(index)].attempt) + 1)
+        waitingCount -= 1
+        inFlightCount += 1
+        return ticket(index)
     }
 
     /// A delivery in flight has ended; those behind it may go.
@@ -190,20 +221,6 @@ public struct LaneTable: Sendable {
         while let item = heap.first, item.due <= now {
             _ = heap.popFirst()
             rouse(item, now: now)
-        }
-    }
-
-    /// Nothing waits for a time that we chose any more: the reason to wait is gone.
-    public mutating func hurry(now: Timestamp) {
-        for item in heap.removeAll() {
-            let entry = entries[Int(item.index)]
-            guard entry.key == item.key, entry.stage == .waiting, entry.due == item.due else { continue }
-            if entry.patience == .time {
-                entries[Int(item.index)].due = now
-                rouse(.init(due: now, index: item.index, key: item.key), now: now)
-            } else {
-                heap.insert(item)
-            }
         }
     }
 

@@ -21,6 +21,18 @@ struct Ring<Element: Sendable>: Sendable {
         return element
     }
 
+    /// The element that would come out after `offset` others.
+    subscript(offset: Int) -> Element? {
+        offset < count ? storage[(head + offset) % storage.count] : nil
+    }
+
+    /// Takes an element out of its turn; the first one takes its place.
+    mutating func remove(at offset: Int) -> Element? {
+        guard offset < count else { return nil }
+        storage.swapAt(head, (head + offset) % storage.count)
+        return popFirst()
+    }
+
     private mutating func grow() {
         var larger: [Element?] = []
         larger.reserveCapacity(max(16, storage.count * 2))

@@ -1,5 +1,9 @@
 internal import ArgumentParser
+internal import Control
+internal import Delivery
 internal import EventModel
+internal import FoundationEssentials
+internal import HTTPTypes
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -26,6 +30,7 @@ struct Check: AsyncParsableCommand {
         let assembly = ProviderAssembly(loaded, loader: options.loader)
         let settingsIssues = loaded.issues + assembly.issues
         let secretProblems = loaded.daemon.sources.compactMap(Self.problem)
+        let isRight = loaded.isUsable && !assembly.hasErrors && secretProblems.isEmpty
         // With settings that are not what was meant, other files would be looked at than are meant.
         let daemon = loaded.isUsable ? try? await loaded.daemon.controlClient.status(seconds: 5) : nil
         let providers = assembly.assembled.count
@@ -33,13 +38,15 @@ struct Check: AsyncParsableCommand {
             loaded.isUsable
             ? loaded.daemon.startObstacles(providers: providers, beside: daemon).map { "runtime-sync: error: \($0)" }
             : []
+        let orphans = isRight ? await waitingWithoutSettings(daemon, loaded) : []
         options.report(settingsIssues)
         for problem in secretProblems + obstacles { printError(problem) }
+        for problem in orphans { printError("runtime-sync: warning: \(forTerminal(problem))") }
         for (provider, reason) in assembly.unusable { printError("provider \(provider): error: \(reason)") }
         var report = CheckReport(settings: options.path, daemon: daemon)
         report.issues = settingsIssues.map { .init($0) }
         report.issues += (secretProblems + obstacles).map { .init(severity: "error", problem: $0) }
-        let isRight = loaded.isUsable && !assembly.hasErrors && secretProblems.isEmpty
+        report.issues += orphans.map { .init(severity: "warning", problem: $0) }
         for override in loaded.overrides + assembly.assembled.flatMap(\.settings.overrides) {
             say("settings: \(override)")
         }
@@ -79,6 +86,18 @@ struct Check: AsyncParsableCommand {
             case .file: issue.key.isEmpty || issue.key == "sandbox" || issue.key.hasPrefix("plugins")
             }
         }
+    }
+
+    /// What waits, at the daemon that runs, for providers that these settings do not name: those that were taken away, and
+    /// those that the next start would not find. Only the daemon opens the journal, so without one nothing is known.
+    private func waitingWithoutSettings(_ daemon: DaemonStatus?, _ loaded: LoadedSettings) async -> [String] {
+        guard daemon != nil,
+            let answer = try? await loaded.daemon.controlClient.call(.get, "/providers", seconds: 5),
+            let providers = try? JSONDecoder().decode([ProviderStatus].self, from: Data(answer))
+        else { return [] }
+        let names = Set(loaded.providers.map(\.name))
+        return providers.map(\.report).filter { $0.waiting + $0.inFlight > 0 && !names.contains($0.name) }
+            .map(\.wordsWithoutSettings)
     }
 
     /// For people.

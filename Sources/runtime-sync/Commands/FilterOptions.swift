@@ -50,10 +50,20 @@ struct FilterOptions: ParsableArguments {
         // A million deliveries take the daemon a while.
         let answer = try await control.call(
             .post, "/queue/\(command)?\(query.joined(separator: "&"))", seconds: 600)
-        if control.json { return print(String(decoding: answer, as: UTF8.self)) }
+        try control.show(answer, words: words)
+    }
+}
+
+extension ControlOptions {
+    /// Prints what became of a command for deliveries.
+    func show(_ answer: [UInt8], words: (String) -> String) throws {
+        if json { return print(String(decoding: answer, as: UTF8.self)) }
         let report = try JSONDecoder().decode(BulkReport.self, from: Data(answer))
         print(words("\(report.done) \(report.done == 1 ? "delivery" : "deliveries")"))
-        for (reason, count) in report.refused.sorted(by: { $0.key < $1.key }) { print("\(count) not: \(reason)") }
+        for (reason, count) in report.refused.sorted(by: { $0.key < $1.key }) {
+            print(forTerminal("\(count) not: \(reason)"))
+        }
+        for (_, why) in report.held.sorted(by: { $0.key < $1.key }) { print(forTerminal(why)) }
     }
 }
 

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Control
 internal import Delivery
+internal import FoundationEssentials
 internal import HTTPTypes
 
 struct Providers: AsyncParsableCommand {
@@ -38,7 +39,9 @@ struct Providers: AsyncParsableCommand {
         }
 
         private static func reason(_ provider: ProviderStatus) -> String {
-            let why = provider.report.reason.isEmpty ? provider.lastLoss : provider.report.reason
+            let isKnown = provider.report.state != ProviderReport.notInSettings
+            let reason = isKnown ? provider.report.reason : provider.report.wordsWithoutSettings
+            let why = reason.isEmpty ? provider.lastLoss : reason
             let unreadable = provider.report.unreadable.sorted { $0.key < $1.key }
                 .map { "not readable in the journal: \($0.value) \($0.key)" }
             return ([provider.want?.words, why, provider.report.nothingExpires].compactMap(\.self) + unreadable)
@@ -54,7 +57,7 @@ struct Providers: AsyncParsableCommand {
         @Argument var provider: String
 
         func run() async throws {
-            _ = try await control.call(.post, "/providers/\(ControlClient.encoded(provider))/pause")
+            try await control.tell("pause", provider)
         }
     }
 
@@ -65,7 +68,16 @@ struct Providers: AsyncParsableCommand {
         @Argument var provider: String
 
         func run() async throws {
-            _ = try await control.call(.post, "/providers/\(ControlClient.encoded(provider))/resume")
+            try await control.tell("resume", provider)
         }
+    }
+}
+
+extension ControlOptions {
+    /// Sends a command for a provider, and prints how it stands then.
+    fileprivate func tell(_ command: String, _ provider: String) async throws {
+        let answer = try await call(.post, "/providers/\(ControlClient.encoded(provider))/\(command)")
+        if json { return print(String(decoding: answer, as: UTF8.self)) }
+        print(forTerminal(try JSONDecoder().decode(ProviderReport.self, from: Data(answer)).words))
     }
 }

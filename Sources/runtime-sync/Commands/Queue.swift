@@ -85,7 +85,8 @@ struct Queue: AsyncParsableCommand {
             abstract: "Try waiting deliveries now, and dead letters again.",
             discussion: """
                 A dead letter goes under a new idempotency key: the target is to carry it out again. Several go one after \
-                the other, at most 100 a second to each provider.
+                the other, at most 100 a second to each provider. A provider that is held back is asked at once; what \
+                keeps its deliveries from going is told.
                 """)
 
         @OptionGroup var control: ControlOptions
@@ -96,10 +97,11 @@ struct Queue: AsyncParsableCommand {
         func validate() throws { try filter.validate(delivery: delivery, all: all) }
 
         func run() async throws {
+            let words = { (many: String) in "\(many) to be tried again" }
             if let delivery {
-                _ = try await control.call(.post, "/queue/\(delivery)/retry")
+                try control.show(try await control.call(.post, "/queue/\(delivery)/retry"), words: words)
             } else {
-                try await filter.call("retry", over: control) { "\($0) to be tried again" }
+                try await filter.call("retry", over: control, words: words)
             }
         }
     }
