@@ -145,6 +145,7 @@ final class IntakeHandler: ChannelDuplexHandler {
         request = nil
         isEnding = true
         if refusal != .stopping { note(refusal) }
+        if answers.isEmpty { connection.becomeBusy() }
         answers.append(Answer(refusing: refusal, gate))
         flushAnswers()
     }
@@ -313,7 +314,8 @@ final class IntakeHandler: ChannelDuplexHandler {
 
     /// An answer is owed until it has left.
     private func awaitIdleness() {
-        guard answers.isEmpty, let lastWrite else { return }
+        // Cut off behind its last answer, a client that is still sending would lose it: that one has its own time.
+        guard answers.isEmpty, !isEnding, let lastWrite else { return }
         lastWrite.assumeIsolated().whenComplete { _ in
             if self.answers.isEmpty, self.lastWrite === lastWrite { self.connection.becomeIdle() }
         }

@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// Whether the journal has room for events, as the intake finds it. Any thread.
 public final class JournalRoom: Sendable {
-    /// While there is none, as far as is known: until an event is on disk again.
+    /// While there is none, as far as is known.
     public struct Want: Hashable, Sendable {
         /// When an event was first refused, and when last. Long after the last one there may be room again.
         public var since: Timestamp
@@ -36,7 +36,8 @@ public final class JournalRoom: Sendable {
         self.logger = logger
     }
 
-    /// What is wanting; `nil` while events are taken in, and before the first one comes.
+    /// What is wanting; `nil` while events are taken in, and before the first one comes. An event that is taken in within
+    /// seconds of a refusal does not end it.
     public var want: Want? { state.withLock { $0.want } }
 
     /// An event was refused.

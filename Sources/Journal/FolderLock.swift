@@ -4,7 +4,8 @@ internal import Synchronization
 /// The journal's folder, ours alone while this lives: made with mode 0700 if absent, and locked against a second
 /// daemon, for two writers' sequences would tangle.
 final class FolderLock: Sendable {
-    /// Whether the last owner closed the journal in order, as far as the lock file tells.
+    /// Whether the last owner closed the journal in order, as far as the lock file tells; and if an earlier one did not,
+    /// whether somebody has looked since.
     let wasClosedInOrder: Bool
     private let file: Mutex<Int32?>
 
@@ -53,10 +54,12 @@ final class FolderLock: Sendable {
     }
 
     /// Notes that the journal is closed in order, and lets the next one have it.
-    func release() {
+    ///
+    /// - Parameter isSound: nobody has to look for damage; else the next start has to, as after an unclean end.
+    func release(isSound: Bool) {
         file.withLock { file in
             guard let open = file.take() else { return }
-            _ = Self.write(0, to: open)
+            _ = Self.write(isSound ? 0 : Self.unchecked, to: open)
             close(open)
         }
     }
@@ -68,6 +71,9 @@ final class FolderLock: Sendable {
         defer { close(file) }
         guard fsync(file) == 0 else { throw .system(call: "fsync", path: folder, code: errno) }
     }
+
+    /// No process, but an unclean end that nobody has looked into.
+    private static let unchecked: Int32 = -1
 
     /// Notes the owner; 0 = none, closed in order. Always over the same bytes: they need no room on a full disk.
     private static func write(_ process: Int32, to file: Int32) -> Bool {

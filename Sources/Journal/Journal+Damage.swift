@@ -38,6 +38,7 @@ extension Journal {
                 throw .closed
             }
         }
+        if damage.isEmpty { isSound.store(true, ordering: .relaxed) }
         return damage
     }
 }

@@ -1,5 +1,6 @@
 internal import GRDB
 internal import Glibc
+internal import Synchronization
 
 /// How much the journal takes in.
 public struct JournalLimits: Hashable, Sendable {
@@ -38,13 +39,16 @@ public struct JournalStatistics: Hashable, Sendable {
 /// Reads (in the other files of this folder) run on the caller's thread and may wait for the disk: they do not belong
 /// on an event loop.
 public final class Journal: Sendable {
-    /// Whether the last process that had it open closed it in order.
+    /// Whether the last process that had it open closed it in order, and no unclean end before that was left without a
+    /// look for damage (``findDamage()``).
     public let wasClosedInOrder: Bool
     let path: String
     let connection: WriteConnection
     let lookups: ReadConnection
     let scans: ReadConnection
     let inspection = Inspection()
+    /// It was closed in order, or a check since then found no damage.
+    let isSound: Atomic<Bool>
     private let folderLock: FolderLock
     private let inbox: Inbox
     private let limits: JournalLimits
@@ -60,6 +64,7 @@ public final class Journal: Sendable {
     public init(folder: String, limits: JournalLimits = JournalLimits()) throws(JournalError) {
         folderLock = try FolderLock(folder: folder)
         wasClosedInOrder = folderLock.wasClosedInOrder
+        isSound = Atomic(wasClosedInOrder)
         let path = "\(folder)/journal.sqlite"
         self.path = path
         self.limits = limits
@@ -149,6 +154,6 @@ public final class Journal: Sendable {
         } catch {
             throw JournalError(error, path: path)
         }
-        folderLock.release()
+        folderLock.release(isSound: isSound.load(ordering: .relaxed))
     }
 }

@@ -74,8 +74,9 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
         var on: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size)
-        // As SwiftNIO does: an IPv4 server on the same port is in nobody's way.
-        if case .v6 = address { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, size) }
+        // As SwiftNIO does: who listens on `::` listens for IPv4 too.
+        var off: Int32 = 0
+        if case .v6 = address { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &off, size) }
         guard address.withSockAddr({ bind(descriptor, $0, socklen_t($1)) }) == 0 else {
             throw IOError(errnoCode: errno, reason: "bind")
         }
@@ -98,7 +99,7 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
     /// Whether a dead process left a socket there; `false` if there is nothing.
     private static func isAbandoned(_ path: String) throws(ListenerError) -> Bool {
         guard try isSocket(path) else { return false }
-        guard !isAnswered(path) else {
+        guard try !isAnswered(path) else {
             throw ListenerError("unix:\(path) cannot be listened on: another process does")
         }
         return true
@@ -118,18 +119,28 @@ public enum ListenerAddress: Hashable, Sendable, CustomStringConvertible {
         return true
     }
 
-    /// Whether somebody listens on the socket.
-    private static func isAnswered(_ path: String) -> Bool {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
+    /// Whether somebody listens on the socket, even if he is too busy to answer.
+    ///
+    /// - Throws: ``ListenerError`` if that cannot be told: the socket may be somebody else's.
+    private static func isAnswered(_ path: String) throws(ListenerError) -> Bool {
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(AF_UNIX, kind, 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        return withUnsafeBytes(of: &address) { bytes in
+        let code = withUnsafeBytes(of: &address) { bytes in
             bytes.withMemoryRebound(to: sockaddr.self) {
-                connect(descriptor, $0.baseAddress, socklen_t(bytes.count)) == 0
+                descriptor >= 0 && connect(descriptor, $0.baseAddress, socklen_t(bytes.count)) == 0 ? 0 : errno
             }
+        }
+        if descriptor >= 0 { close(descriptor) }
+        switch code {
+        case 0, EAGAIN: return true
+        case ECONNREFUSED, ENOENT: return false
+        default:
+            throw ListenerError(
+                "unix:\(path) cannot be listened on: there is a socket, and whether a process listens on it is not known: "
+                    + String(cString: strerror(code)))
         }
     }
 }

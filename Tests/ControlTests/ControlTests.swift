@@ -150,7 +150,8 @@ import Testing
         }
     }
 
-    @Test func `answers the commands that it has begun before it stops`() async throws {
+    @Test(.timeLimit(.minutes(1)))
+    func `answers the commands that it has begun before it stops`() async throws {
         let folder = try Folder()
         let (begun, begin) = AsyncStream.makeStream(of: Void.self)
         let (ending, end) = AsyncStream.makeStream(of: Void.self)

@@ -85,7 +85,8 @@ import Workbench
             ])
     }
 
-    @Test func `takes a breath when the system has no descriptors, says so, and goes on`() async throws {
+    @Test(.timeLimit(.minutes(1)))
+    func `takes a breath when the system has no descriptors, says so, and goes on`() async throws {
         await #expect(processExitsWith: .success) {
             let log = LogLines()
             try await Door.open(.init { $0.logger = log.logger }) { door in

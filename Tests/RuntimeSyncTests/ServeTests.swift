@@ -196,6 +196,24 @@ import Workbench
         try await place.serving { _ in }
     }
 
+    @Test func `looks for damage after an unclean end, though a start failed in between`() async throws {
+        let place = try Installation()
+        try place.launch()
+        try await place.listening()
+        try await place.crash()
+        unlink(place.control)
+        try place.folder.write("control.sock", "no socket")
+        try await failsToStart(place, code: 1) {
+            "runtime-sync: error: unix:\($0)/control.sock cannot be listened on: there is a file that is no socket"
+        }
+        unlink(place.control)
+        try await place.serving { _ in
+            try await eventually("it is checked") { place.log.contains("notice journal: journal checked, no damage") }
+        }
+        let outcome = try await place.serving { _ in }
+        #expect(outcome.errors.split(separator: "it is checked").count == 2, "\(outcome.errors)")
+    }
+
     @Test func `does not take a journal of which nothing is left for a new one`() async throws {
         let place = try Installation()
         try await place.serving { _ in }

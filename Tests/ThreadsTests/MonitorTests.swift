@@ -2,7 +2,7 @@ import Threads
 import Testing
 
 struct MonitorTests {
-    @Test func `one thread waits for what others put in`() throws {
+    @Test(.timeLimit(.minutes(1))) func `one thread waits for what others put in`() throws {
         let monitor = Monitor<[Int]>([])
         let threads = try (0..<4).map { number in
             try SystemThread("test") {
@@ -31,7 +31,7 @@ struct MonitorTests {
         }
     }
 
-    @Test func `a moment that has come is told, and not before it was waited for`() {
+    @Test(.timeLimit(.minutes(1))) func `a moment that has come is told, and not before it was waited for`() {
         let moments = [monotonicNow() - 1, 0, monotonicNow() + 1_000_000]
         for moment in moments {
             var looks: [Bool] = []
@@ -44,7 +44,7 @@ struct MonitorTests {
         }
     }
 
-    @Test func `an error leaves the lock open`() {
+    @Test(.timeLimit(.minutes(1))) func `an error leaves the lock open`() {
         struct Failure: Error {}
         let monitor = Monitor(1)
         #expect(throws: Failure.self) {

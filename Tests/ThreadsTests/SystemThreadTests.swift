@@ -4,7 +4,8 @@ import Testing
 import Threads
 
 struct SystemThreadTests {
-    @Test func `a thread has its name and no signals, and whoever joins it finds its work done`() throws {
+    @Test(.timeLimit(.minutes(1)))
+    func `a thread has its name and no signals, and whoever joins it finds its work done`() throws {
         let seen = Mutex((name: "", blocked: false))
         let thread = try SystemThread("a long name of a thread") {
             var name = [UInt8](repeating: 0, count: 32)
@@ -20,7 +21,7 @@ struct SystemThreadTests {
         seen.withLock { #expect($0.name == "a long name of \n" && $0.blocked) }
     }
 
-    @Test func `a detached thread lets go of its work at its end`() throws {
+    @Test(.timeLimit(.minutes(1))) func `a detached thread lets go of its work at its end`() throws {
         final class Token: Sendable {
             let gone: Monitor<Bool>
             init(_ gone: Monitor<Bool>) { self.gone = gone }

@@ -3,6 +3,7 @@ internal import Control
 internal import FoundationEssentials
 internal import HTTPTypes
 internal import Settings
+internal import Synchronization
 
 /// What the commands that talk to a running daemon have in common.
 struct ControlOptions: ParsableArguments {
@@ -19,9 +20,18 @@ struct ControlOptions: ParsableArguments {
         try await client().call(method, path, seconds: seconds)
     }
 
-    /// Settings that are wrong elsewhere are no reason to leave a daemon alone that runs on what they were.
     private func client() throws -> ControlClient {
-        if let socket { return ControlClient(socket: socket) }
+        if let known = Self.client.withLock(\.self) { return known }
+        let client = try socket.map { ControlClient(socket: $0) } ?? clientOfSettings()
+        Self.client.withLock { $0 = client }
+        return client
+    }
+
+    /// A command talks to one daemon, however often it asks.
+    private static let client = Mutex<ControlClient?>(nil)
+
+    /// Settings that are wrong elsewhere are no reason to leave a daemon alone that runs on what they were.
+    private func clientOfSettings() throws -> ControlClient {
         let loaded = options.loader.load(file: options.path)
         let errors = loaded.issues.filter { $0.severity == .error }
         let decisive = errors.filter { $0.key.isEmpty || $0.key.hasPrefix("control") }

@@ -40,7 +40,7 @@ struct Daemon {
                 metadata: ["provider": "\(provider)", "reason": "\(reason)"])
         }
 
-        try OpenFiles.raise()
+        OpenFiles.raise()
         try OpenFiles.check(settings, providers: assembly.assembled.count)
         if !beginsAnew { try settings.checkKeptJournal() }
         let stopSignals = try StopSignals(logger: logger)
@@ -52,7 +52,13 @@ struct Daemon {
             // A start that fails is no reason to leave the journal in disorder.
             outcome = .failure(error)
         }
-        try journal.close()
+        do {
+            try journal.close()
+        } catch {
+            // Why it did not serve is what is to be told last.
+            guard case .failure = outcome else { throw error }
+            logger.error("journal not closed", metadata: ["error": "\(error)"])
+        }
         try outcome.get()
         logger.notice("stopped")
     }

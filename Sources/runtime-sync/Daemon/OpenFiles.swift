@@ -9,20 +9,17 @@ enum OpenFiles {
     /// What it needs for a provider: its worker's socket and log, and connections that are being made for it.
     private static let perProvider = 16
 
-    /// Takes as many as the system allows.
-    static func raise() throws {
-        var limit = try current()
-        guard limit.rlim_cur < limit.rlim_max else { return }
+    /// Takes as many as the system allows; as many as it has if that fails.
+    static func raise() {
+        guard var limit = try? current(), limit.rlim_cur < limit.rlim_max else { return }
         limit.rlim_cur = limit.rlim_max
-        guard setrlimit(Self.resource, &limit) == 0 else {
-            throw StartFailure("the limit of open files cannot be raised: \(String(cString: strerror(errno)))")
-        }
+        setrlimit(Self.resource, &limit)
     }
 
-    /// - Throws: ``StartFailure`` if there cannot be enough for all that the settings allow.
+    /// - Throws: ``StartFailure`` if there are not enough for all that the settings allow. Call ``raise()`` before.
     static func check(_ settings: DaemonSettings, providers: Int) throws {
         let needed = base + settings.intake.maxConnections + perProvider * providers
-        let allowed = try current().rlim_max
+        let allowed = try current().rlim_cur
         guard UInt64(needed) > UInt64(allowed) else { return }
         throw StartFailure(
             """

@@ -15,9 +15,12 @@ extension DaemonSettings {
         func look(_ body: () throws -> Void) {
             do { try body() } catch { obstacles.append("\(error)") }
         }
+        OpenFiles.raise()
         look { try OpenFiles.check(self, providers: providers) }
-        look { try checkKeptJournal() }
-        look { if try KeyRing.existing(path: journal.keyFile) == nil { try checkNewKeyFile() } }
+        look {
+            let isNew = try KeyRing.existing(path: journal.keyFile) == nil
+            try isNew ? checkNewKeyFile() : checkKeptJournal()
+        }
         look { if let obstacle = Journal.obstacle(in: journal.folder) { throw obstacle } }
         look { try intake.listener.checkCertificate() }
         if daemon?.has(intake.listen) != true {
@@ -32,7 +35,7 @@ extension DaemonSettings {
     /// A key file was made for a journal. If that is gone, or nothing is left of it, a new one would take everything that
     /// was accepted, and who owns which account, for never said.
     func checkKeptJournal() throws {
-        guard (try? KeyRing.existing(path: journal.keyFile)) != nil, !Journal.exists(in: journal.folder) else { return }
+        guard try KeyRing.existing(path: journal.keyFile) != nil, !Journal.exists(in: journal.folder) else { return }
         throw StartFailure(
             """
             \(journal.folder)/journal.sqlite is missing or empty, though there is the key file \(journal.keyFile), which was \
