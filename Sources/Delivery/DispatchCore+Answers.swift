@@ -103,7 +103,7 @@ extension DispatchCore {
 
     /// Has a worker ended. What it has under way ends with it, unless it is answered before.
     private func endWorker(of index: Int, reason: String) {
-        providers[index].port?.restart(reason: reason)
+        providers[index].port?.restart(generation: providers[index].generation, reason: reason)
         providers[index].port = nil
     }
 
