@@ -103,7 +103,7 @@ extension DispatchCore {
 
     /// Has a worker ended. What it has under way ends with it, unless it is answered before.
     private func endWorker(of index: Int, reason: String) {
-        providers[index].port?.restart(reason: reason)
+        providers[index].port?.restart(generation: providers[index].generation, reason: reason)
         providers[index].port = nil
     }
 
@@ -300,7 +300,7 @@ extension DispatchCore {
         _ ticket: LaneTable.Ticket, provider index: Int, after wait: Int64, counts: Bool,
         for patience: LaneTable.Patience = .time, now: Timestamp
     ) {
-        let isOld = ticket.key.sequence <= providers[index].expiredThrough
+        let isOld = isOld(ticket.key.sequence, provider: index, now: now)
         let isByHand = manualRetries[ticket.key] != nil
         if isOld, !isByHand { return finish(ticket, provider: index, as: "expired", now: now) }
         if isOld, counts, !providers[index].lanes.newerWaits(behind: ticket) {
@@ -314,6 +314,14 @@ extension DispatchCore {
             .update(
                 ticket.key, due: due, attempt: counts ? ticket.attempt : ticket.attempt - 1,
                 state: manualRetries[ticket.key] ?? 0))
+    }
+
+    private func isOld(_ sequence: Int64, provider index: Int, now: Timestamp) -> Bool {
+        let provider = providers[index]
+        guard sequence <= provider.expiredThrough else { return false }
+        // What was tried again by hand comes from anywhere. An event that is gone was old.
+        guard sequence <= provider.expirySeed, let event = try? journal.event(sequence) else { return true }
+        return now - event.received > provider.route.giveUpAfter || event.received > now
     }
 
     /// A delivery in flight ends badly, and is kept for people to look at.

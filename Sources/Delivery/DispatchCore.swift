@@ -59,8 +59,11 @@ final class DispatchCore {
     private(set) var watch: ClockWatch
     /// What the wall clock showed when the journal was told of it.
     private var clockNoted = Timestamp(milliseconds: 0)
-    /// Which events have reached an age at which something ends, by that age in milliseconds.
+    /// Which events have reached an age at which deliveries end, by that age in milliseconds. Each search begins below the
+    /// oldest delivery that waited at the start.
     private var oldEvents: [Int64: OldEvents] = [:]
+    /// Which events have reached the age at which they may go.
+    private var retiring = OldEvents()
     /// Where the search for events that nobody needs any more goes on; `nil` if it is done for this time.
     private var retiresFrom: Int64?
     /// The data key for secrets when unused ones were last looked for.
@@ -86,6 +89,8 @@ final class DispatchCore {
         var isPaused = false
         /// Deliveries of events up to here are too old.
         var expiredThrough: Int64 = 0
+        /// Up to this event nothing that can expire waited at the start, so nobody has looked how old those are.
+        var expirySeed: Int64 = 0
         /// Judges answers to requests that nobody waits for; of this worker, anew for the next.
         var strays = StrayAnswers()
     }
@@ -156,9 +161,14 @@ final class DispatchCore {
         let progress = try journal.progress()
         fannedOutThrough = progress.fannedOutThrough
         foldedThrough = progress.foldedThrough
+        // By the age at which they expire.
+        var oldest: [Int64: Int64] = [:]
         var password: DeliveryRow?
         var damaged: [DeliveryRow] = []
         try journal.forEachDelivery { stored in
+            if let age = age(atWhichExpires: stored) {
+                oldest[age] = min(oldest[age] ?? .max, stored.id.sequence)
+            }
             guard stored.kind != nil else { return damaged.append(stored) }
             // A creation goes before the password that came with it, though its number is the larger one.
             let isPair =
@@ -168,6 +178,13 @@ final class DispatchCore {
             if stored.id.deliveryClass == .credential { password = stored } else { takeUp(stored, now: now) }
         }
         if let password { takeUp(password, now: now) }
+        for age in Set(providers.map(\.route.giveUpAfter) + [ProviderRoute.defaultGiveUpAfter]) {
+            let seed = min(fannedOutThrough, (oldest[age] ?? .max) - 1)
+            oldEvents[age] = OldEvents(after: seed)
+            for index in providers.indices where providers[index].route.giveUpAfter == age {
+                providers[index].expirySeed = seed
+            }
+        }
         try takeUp(try journal.deadLetters(.all), now: now)
         for row in damaged { endDamaged(row) }
         try journal.forEachEvent(after: min(fannedOutThrough, foldedThrough)) { stored in
@@ -213,6 +230,12 @@ final class DispatchCore {
         // As if it had been taken up: the password goes if nothing else needs it.
         if key.deliveryClass == .credential { secretUses[key.sequence, default: 0] += 1 }
         end(key, as: "dropped:damaged")
+    }
+
+    /// In milliseconds; `nil` if it never does, because somebody wants it tried again.
+    private func age(atWhichExpires stored: DeliveryRow) -> Int64? {
+        guard let index = index(ofSlot: stored.id.slot) else { return ProviderRoute.defaultGiveUpAfter }
+        return stored.state > 0 ? nil : providers[index].route.giveUpAfter
     }
 
     private func takeUp(_ stored: DeliveryRow, now: Timestamp) {
@@ -320,7 +343,8 @@ final class DispatchCore {
     /// only; one that waits for an answer or a time, when that is due.
     func idleTime(now: Timestamp) -> Int64 {
         let retires = retiresFrom != nil && watch.doubt == nil
-        let isBehind = subjects.hasChanges || foldedThrough != fannedOutThrough || retires
+        let isBehind =
+            subjects.hasChanges || foldedThrough != fannedOutThrough || retires || isExpiring && watch.doubt == nil
         var idle: Int64 = isBehind ? 2_000 : 60_000
         for provider in providers {
             if !provider.inFlight.isEmpty || provider.check != nil { idle = min(idle, 500) }
@@ -345,6 +369,7 @@ final class DispatchCore {
                 changes.foldedThrough = foldedThrough
             }
             forgetWhatIsOnDisk(now: now)
+            if isExpiring, watch.doubt == nil { try expire(now: now, wall: wall) }
             if retiresFrom != nil, watch.doubt == nil { try retire(wall: wall) }
         }
         if now - lastTidy >= 60_000 {
@@ -396,12 +421,18 @@ final class DispatchCore {
         }
     }
 
+    /// Whether deliveries that waited too long are still looked for: that goes on at every fold.
+    private var isExpiring: Bool { oldEvents.values.contains { !$0.isComplete } }
+
     /// Deliveries that waited too long are given up, whether or not their provider takes any; those in flight when they
     /// are put back. What people want tried again is tried, however old it is.
     private func expire(now: Timestamp, wall: Timestamp) throws {
+        for age in oldEvents.keys {
+            try journal.advance(&oldEvents[age, default: OldEvents()], receivedBefore: wall + -age, now: wall)
+        }
         for index in providers.indices {
             let route = providers[index].route
-            let through = try events(olderThan: route.giveUpAfter, wall: wall).through
+            let through = oldEvents[route.giveUpAfter]?.through ?? 0
             guard through > providers[index].expiredThrough else { continue }
             providers[index].expiredThrough = through
             let expired = providers[index].lanes.expire(through: through, now: now) { manualRetries[$0] != nil }
@@ -415,18 +446,10 @@ final class DispatchCore {
             }
         }
         guard !orphans.isEmpty else { return }
-        let through = try events(olderThan: ProviderRoute.defaultGiveUpAfter, wall: wall).through
+        let through = oldEvents[ProviderRoute.defaultGiveUpAfter]?.through ?? 0
         guard through > orphansExpiredThrough else { return }
         orphansExpiredThrough = through
         for key in orphans.expire(through: through) { end(key, as: "expired") }
-    }
-
-    /// The events that have reached an age; milliseconds.
-    private func events(olderThan age: Int64, wall: Timestamp) throws -> OldEvents {
-        var old = oldEvents[age] ?? OldEvents()
-        try journal.advance(&old, receivedBefore: wall + -age, now: wall)
-        oldEvents[age] = old
-        return old
     }
 
     /// Lets a delivery go whose provider is not configured any more.
@@ -451,11 +474,11 @@ final class DispatchCore {
     /// have been made: after a crash, memory is ahead of it.
     private func retire(wall: Timestamp) throws {
         let progress = try journal.progress()
-        let old = try events(olderThan: retention, wall: wall)
-        let last = min(old.through, progress.foldedThrough, progress.fannedOutThrough)
+        try journal.advance(&retiring, receivedBefore: wall + -retention, now: wall)
+        let last = min(retiring.through, progress.foldedThrough, progress.fannedOutThrough)
         let found = try journal.retirableEvents(through: last, from: retiresFrom ?? 0, atMost: Self.retiredAtOnce)
         changes.endedEvents += found.ranges
-        retiresFrom = found.next ?? (old.isComplete ? nil : last + 1)
+        retiresFrom = found.next ?? (retiring.isComplete ? nil : last + 1)
     }
 
     static let retiredAtOnce = 4_096

@@ -6,8 +6,8 @@ public protocol ProviderPort: AnyObject, Sendable {
     /// has been written. May be called from any thread; does not block.
     func send(_ frames: ByteBuffer, generation: Int)
 
-    /// The worker is not trusted any more: end it and start another.
+    /// The worker of this generation is not trusted any more: end it and start another. If it is over, nothing happens.
     ///
     /// - Parameter reason: what it did, such as `it did not answer`.
-    func restart(reason: String)
+    func restart(generation: Int, reason: String)
 }

@@ -23,23 +23,20 @@ extension Journal {
         } catch {
             throw JournalError(error, path: path)
         }
-        let hasBegun = inspection.begin(connection)
-        defer { inspection.end(connection) }
-        guard hasBegun else { throw .closed }
-        var damage: [Damage] = []
-        let tables = try connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") { $0.text(0) }
-        for table in tables {
-            do {
-                let findings = try connection.rows("PRAGMA quick_check(\"\(table)\")") { $0.text(0) }
-                damage += findings.filter { $0 != "ok" }.map { Damage(table: table, finding: $0) }
-            } catch .corrupt(_, let reason) {
-                damage.append(Damage(table: table, finding: reason))  // so bad that the check cannot go on here
-            } catch .database(_, 9, _) {  // SQLITE_INTERRUPT
-                throw .closed
+        return try inspection.watch(connection) { () throws(JournalError) -> [Damage] in
+            var damage: [Damage] = []
+            let tables = try connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") { $0.text(0) }
+            for table in tables {
+                do throws(JournalError) {
+                    let findings = try connection.rows("PRAGMA quick_check(\"\(table)\")") { $0.text(0) }
+                    damage += findings.filter { $0 != "ok" }.map { Damage(table: table, finding: $0) }
+                } catch .corrupt(_, let reason) {
+                    damage.append(Damage(table: table, finding: reason))  // so bad that the check cannot go on here
+                }
             }
+            if damage.isEmpty { isSound.store(true, ordering: .relaxed) }
+            return damage
         }
-        if damage.isEmpty { isSound.store(true, ordering: .relaxed) }
-        return damage
     }
 }
 
@@ -51,6 +48,22 @@ final class Inspection: Sendable {
     }
 
     private let state = Mutex(State())
+
+    /// Runs a check on a connection of its own, which is closed afterwards.
+    ///
+    /// - Throws: ``JournalError/closed`` if ``close()`` came before it or broke it off.
+    func watch<Result>(
+        _ connection: ReadConnection, _ check: () throws(JournalError) -> Result
+    ) throws(JournalError) -> Result {
+        let hasBegun = begin(connection)
+        defer { end(connection) }
+        guard hasBegun else { throw .closed }
+        do {
+            return try check()
+        } catch .database(_, 9, _) {  // SQLITE_INTERRUPT
+            throw .closed
+        }
+    }
 
     /// - Returns: whether it may begin: the journal is open.
     func begin(_ connection: ReadConnection) -> Bool {

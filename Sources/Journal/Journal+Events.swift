@@ -47,11 +47,29 @@ public struct RetirableEvents: Hashable, Sendable {
 /// stamp is, and the stamps of all before it: so nothing young ends with what is old.
 public struct OldEvents: Hashable, Sendable {
     /// The last event that is old; all before it are. 0 if none is.
-    public fileprivate(set) var through: Int64 = 0
-    /// Whether it went on as far as it could.
+    public fileprivate(set) var through: Int64
+    /// Whether it went on as far as it could: to an event that is not old, or to the newest.
     public fileprivate(set) var isComplete = true
+    /// The last event that was read and passed: old, or stamped in the future.
+    fileprivate var position: Int64
+    /// The least stamp of those passed behind ``through``; when that is old, so is its event, whatever follows it.
+    fileprivate var leastWrongStamp: Timestamp?
 
-    public init() {}
+    /// - Parameter sequence: up to this event all count as old without being read.
+    public init(after sequence: Int64 = 0) {
+        through = sequence
+        position = sequence
+    }
+
+    fileprivate mutating func pass(_ sequence: Int64, received: Timestamp, before moment: Timestamp) {
+        position = sequence
+        if received < moment {
+            through = sequence
+            leastWrongStamp = nil
+        } else {
+            leastWrongStamp = min(leastWrongStamp ?? received, received)
+        }
+    }
 }
 
 extension Journal {
@@ -169,25 +187,32 @@ extension Journal {
         + Schema.sealedTables.map { "EXISTS(SELECT 1 FROM \($0.name) WHERE \($0.keyExpression) = ?1)" }
         .joined(separator: " OR ")
 
-    /// Takes a search for old events on from where it stands, to the first one that is not old. Reads at most `limit` rows.
+    /// Takes a search for old events on from where it stands, to the first one that is not old. Passes at most
+    /// `limit` rows, and reads one more to tell whether it is complete.
     ///
     /// - Parameters:
     ///   - moment: what was received before it is old.
     ///   - now: by the same clock. What was stamped later than that has a wrong stamp, and is as old as what follows it.
     public func advance(
-        _ search: inout OldEvents, receivedBefore moment: Timestamp, now: Timestamp, limit: Int = 65_536
+        _ search: inout OldEvents, receivedBefore moment: Timestamp, now: Timestamp, limit: Int = 4_096
     ) throws(JournalError) {
-        var reached = search.through
+        var reached = search
+        if let stamp = reached.leastWrongStamp, stamp < moment { reached = OldEvents(after: reached.through) }
+        reached.isComplete = true
         var rows = 0
-        try lookups.query("SELECT seq, received FROM events WHERE seq > ?1 ORDER BY seq", [.integer(reached)]) {
+        try lookups.query("SELECT seq, received FROM events WHERE seq > ?1 ORDER BY seq", [.integer(reached.position)])
+        {
+            guard rows < limit else {
+                reached.isComplete = false
+                return false
+            }
             let (sequence, received) = ($0.integer(0), Timestamp(milliseconds: $0.integer(1)))
             guard received < moment || received > now else { return false }
+            reached.pass(sequence, received: received, before: moment)
             rows += 1
-            if received < moment { reached = sequence }
-            return rows < limit
+            return true
         }
-        search.isComplete = rows < limit || reached == search.through
-        search.through = reached
+        search = reached
     }
 
     private static func event(_ row: SQLiteStatement) -> StoredEvent {

@@ -47,11 +47,12 @@ public final class Worker: Sendable {
         return promise.futureResult
     }
 
-    /// Kills the process that runs, because its plugin is not trusted any more, and starts another.
+    /// Kills the process of this generation, because its plugin is not trusted any more, and starts another; if it is
+    /// over, nothing happens.
     ///
     /// - Parameter reason: What it did, such as `it did not answer`.
-    public func restart(because reason: String) {
-        eventLoop.execute { [life] in life.value.giveUp(reason) }
+    public func restart(generation: UInt64, because reason: String) {
+        eventLoop.execute { [life] in life.value.giveUp(generation, reason) }
     }
 
     /// Sends frames (see `ByteBuffer.writeRequestFrame`) to the process of this generation, or to nobody if it is over:

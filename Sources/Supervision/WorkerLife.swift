@@ -60,7 +60,8 @@ final class WorkerLife {
         perform(state.stop(.now(), patience: patience))
     }
 
-    func giveUp(_ why: String) {
+    func giveUp(_ generation: UInt64, _ why: String) {
+        guard generation == state.generation else { return }
         perform(state.giveUp(why))
     }
 

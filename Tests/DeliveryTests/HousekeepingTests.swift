@@ -28,6 +28,27 @@ struct HousekeepingTests {
         for slot in 0...1 { #expect(try rig.report(slot).unaccounted == 0) }
     }
 
+    @Test func `after a restart what waited too long is given up at once, however many events are kept`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)], in: TemporaryFolder(inMemory: true))
+        // In flight it would not be given up.
+        try rig.journal.setPaused(true, slot: try rig.core.pause("provider-0", true, now: rig.now))
+        func postOthers(_ name: String) throws {
+            try rig.post((0..<5_000).map { TestEvent(id: "\(name)-\($0)", user: "other", syncEnabled: "false") })
+        }
+        try postOthers("first")
+        try rig.post(TestEvent(id: "e1", user: "u1", password: "p"))
+        try postOthers("second")
+        try rig.post(TestEvent(id: "e2", user: "u2", password: "q", externalID: "E-2"))
+        try rig.sleep(120_000)
+        try rig.restart()
+        #expect(try rig.ended()["expired"] == 1)
+        #expect(rig.core.idleTime(now: rig.now) <= 2_000)
+        try rig.advance(2_000)
+        #expect(try rig.ended()["expired"] == 2)
+        #expect(try rig.storedSecrets().isEmpty)
+        #expect(try rig.report().unaccounted == 0)
+    }
+
     @Test func `an event stays in memory as long as deliveries wait for it, and no longer`() throws {
         let rig = try Rig([.test(0), .test(1)])
         try rig.post(TestEvent(id: "e1", password: "p"))

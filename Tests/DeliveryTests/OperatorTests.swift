@@ -34,6 +34,18 @@ struct OperatorTests {
         #expect(try rig.report().unaccounted == 0)
     }
 
+    @Test func `what was too old before a restart is a dead letter again when its retry by hand fails`() throws {
+        let rig = try Rig([.test(giveUpAfter: 60_000)])
+        let id = try refused(rig, TestEvent(id: "e1", password: "p"))
+        try rig.sleep(120_000)
+        try rig.restart()
+        try rig.core.retry(id, now: rig.now)
+        try rig.turn()
+        try rig.answer(.retry)
+        #expect(try rig.ended() == ["dead": 1])
+        #expect(try rig.report().unaccounted == 0)
+    }
+
     @Test func `a provider that was paused sends nothing after a restart either`() throws {
         let rig = try Rig()
         try rig.journal.setPaused(true, slot: try rig.core.pause("provider-0", true, now: rig.now))

@@ -9,7 +9,7 @@ final class Port: ProviderPort {
         var requests: [SeenRequest] = []
         var checks: [UInt64] = []
         var cancelled: [UInt64] = []
-        var restarts = 0
+        var restarts: [Int] = []
     }
 
     private let state = Mutex(State())
@@ -17,7 +17,8 @@ final class Port: ProviderPort {
     /// Deliveries and look-ups that were not taken yet.
     var requests: [SeenRequest] { state.withLock(\.requests) }
     var cancelled: [UInt64] { state.withLock(\.cancelled) }
-    var restarts: Int { state.withLock(\.restarts) }
+    /// Whose end was asked for, by generation.
+    var restarted: [Int] { state.withLock(\.restarts) }
 
     func send(_ frames: ByteBuffer, generation: Int) {
         state.withLock { state in
@@ -31,8 +32,8 @@ final class Port: ProviderPort {
         }
     }
 
-    func restart(reason: String) {
-        state.withLock { $0.restarts += 1 }
+    func restart(generation: Int, reason: String) {
+        state.withLock { $0.restarts.append(generation) }
     }
 
     func take(_ id: UInt64) {

@@ -152,8 +152,28 @@ final class Rig {
     /// - Returns: its number in the journal.
     @discardableResult
     func post(_ event: TestEvent) throws -> Int64 {
+        lastEvent = try journal.submit(record(of: event), group: nil, token: 0)
+        let events = try witness.next()
+        try core.committed(events, now: now)
+        try turn()
+        return try #require(events.first).sequence
+    }
+
+    /// Posts many events at once.
+    func post(_ events: [TestEvent]) throws {
+        lastEvent = try journal.submit(events.map(record), group: nil, token: 0)
+        var left = events.count
+        while left > 0 {
+            let committed = try witness.next()
+            try core.committed(committed, now: now)
+            left -= committed.count
+        }
+        try turn()
+    }
+
+    private func record(of event: TestEvent) throws -> EventRecord {
         var body = event.body(now: wall)
-        let record = try body.withUnsafeMutableBytes { body in
+        return try body.withUnsafeMutableBytes { body in
             let envelope = try EnvelopeReader().read(UnsafeRawBufferPointer(body))
             let header = envelope.header
             var secret: [UInt8]?
@@ -170,11 +190,6 @@ final class Rig {
                     sealer.seal($0, as: .body, in: SealContext(event: header.id), at: wall)
                 }, secret: secret, context: header)
         }
-        lastEvent = try journal.submit(record, group: nil, token: 0)
-        let events = try witness.next()
-        try core.committed(events, now: now)
-        try turn()
-        return try #require(events.first).sequence
     }
 
     /// One turn of the dispatcher's thread.

@@ -126,7 +126,7 @@ private final class Schedule {
 
     /// The workers that were to end do so.
     private func loseEndedWorkers() throws {
-        for slot in Self.slots where rig.ports[slot]?.restarts ?? 0 > 0 { try loseWorker(slot) }
+        for slot in Self.slots where rig.ports[slot]?.restarted.isEmpty == false { try loseWorker(slot) }
     }
 
     private func write(_ request: SeenRequest, _ slot: Int) {

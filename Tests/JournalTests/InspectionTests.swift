@@ -34,6 +34,20 @@ struct InspectionTests {
     }
 
     @Test(.timeLimit(.minutes(1)))
+    func `a check that is broken off says that the journal was closed, whatever it was reading`() throws {
+        let inspection = Inspection()
+        let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+        #expect(throws: JournalError.closed) {
+            try inspection.watch(connection) { () throws(JournalError) in
+                Thread.detachNewThread { inspection.close() }
+                try connection.query(endless) { _ in true }
+            }
+        }
+        let other = try ReadConnection(path: "\(folder.path)/journal.sqlite")
+        #expect(throws: JournalError.closed) { try inspection.watch(other) { () throws(JournalError) in } }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
     func `a table that is begun when the end was asked for is broken off, too`() throws {
         let inspection = Inspection()
         #expect(inspection.begin(connection))

@@ -386,6 +386,19 @@ import WorkerProtocol
         try await stage.end()
     }
 
+    @Test func `a worker is not ended for what the one before it did`() async throws {
+        let stage = try Stage()
+        await stage.serve()
+        try stage.tell("crash")
+        await stage.serve(2)
+        stage.worker.restart(generation: 1, because: "it did not answer")
+        #expect(try await stage.ask(nil, id: 2, generation: 2) != nil)
+        stage.worker.restart(generation: 2, because: "it did not answer")
+        let lost = await stage.witness.testimony { $0.lost.count == 2 }.lost
+        #expect(lost.last == Witness.Loss(generation: 2, loss: .givenUp("it did not answer")))
+        try await stage.end()
+    }
+
     @Test func `whatever a crashing worker completed before is told before its loss`() async throws {
         let stage = try Stage()
         await stage.serve()

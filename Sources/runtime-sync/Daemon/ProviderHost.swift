@@ -74,8 +74,8 @@ final class ProviderHost: WorkerDelegate, ProviderPort, Sendable {
         worker.worker?.send(generation: UInt64(generation), frames)
     }
 
-    func restart(reason: String) {
+    func restart(generation: Int, reason: String) {
         logger.error("worker is restarted", metadata: ["provider": "\(name)", "reason": "\(reason)"])
-        worker.worker?.restart(because: reason)
+        worker.worker?.restart(generation: UInt64(generation), because: reason)
     }
 }
