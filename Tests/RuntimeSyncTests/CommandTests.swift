@@ -220,9 +220,12 @@ import Workbench
             let list = try await place.run("providers", "list")
             #expect(list.code == 0 && list.output.contains("ldap"), "\(list)")
             #expect(list.errors == "warning: the settings have errors; `runtime-sync check` tells them\n")
+            try place.folder.write("providers/ldap.yaml", "plugin: [")
+            #expect(try await place.run("providers", "list").code == 0)
             try place.folder.write("runtime-sync.yaml", "control: {sockets: control.sock}\n")
             let lost = try await place.run("providers", "list")
             #expect(lost.code == 2 && lost.errors.contains("control.sockets"), "\(lost)")
+            #expect(lost.errors.contains("--socket PATH"))
         }
     }
 

@@ -49,13 +49,17 @@ private func settings(_ json: String, files: Set<String> = []) throws -> Workfor
         (#"{"base_url": "https://h", "check_path": "/{{kind}}"}"#, "check_path: it has no placeholder"),
         (#"{"base_url": "https://h", "basic_user": "u"}"#, "bearer_token, basic_user, basic_password"),
         (
-            #"{"base_url": "https://h", "requests": {"x": {"method": "GET", "path": "/"}}}"#,
-            "requests.x.method: accepted"
+            #"{"base_url": "https://h", "requests": {"event": {"method": "GET", "path": "/"}}}"#,
+            "requests.event.method: accepted"
         ),
-        (#"{"base_url": "https://h", "requests": {"x": {"method": "PUT"}}}"#, "requests.x.path: needed"),
+        (#"{"base_url": "https://h", "requests": {"event": {"method": "PUT"}}}"#, "requests.event.path: needed"),
         (
-            #"{"base_url": "https://h", "requests": {"x": {"method": "PUT", "path": "/", "bdy": 1}}}"#,
-            "requests.x.bdy: there is"
+            #"{"base_url": "https://h", "requests": {"password.update": null}}"#,
+            "requests.password.update: no kind is called so; accepted: default, password.updated, "
+        ),
+        (
+            #"{"base_url": "https://h", "requests": {"event": {"method": "PUT", "path": "/", "bdy": 1}}}"#,
+            "requests.event.bdy: there is"
         ),
         (
             #"{"base_url": "https://h", "requests": {"password.updated": {"method": "PUT", "path": "/"}}}"#,
@@ -94,7 +98,8 @@ private func settings(_ json: String, files: Set<String> = []) throws -> Workfor
         }
         #expect(
             error.reasons.map { String($0.prefix { $0 != ":" }) } == [
-                "base_url", "allow_cleartext", "headers.A", "headers.Host", "requests.a.method", "requests.a.path",
+                "base_url", "allow_cleartext", "headers.A", "headers.Host", "requests.a",
+                "requests.a.method", "requests.a.path",
                 "requests.a.body", "requests.a.bdy", "requests.logout.announce_only", "requests.password.updated.body",
                 "bearer_token, basic_user, basic_password", "client_certificate, client_key", "timeout_ms",
                 "account_field", "absent_statuses", "check_path", "b",

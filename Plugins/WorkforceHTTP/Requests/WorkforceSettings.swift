@@ -123,6 +123,12 @@ package struct WorkforceSettings: Sendable {
         }
     }
 
+    /// Whose requests can be written, besides what all others go by.
+    private static let kinds = [
+        "default", "password.updated", "profile.updated", "user.created", "user.renamed", "user.disabled",
+        "user.deleted", "login.succeeded", "login.failed", "logout", "event",
+    ]
+
     /// The kind of every delivery of a password.
     private static let passwordKind = "password.updated"
 
@@ -139,6 +145,11 @@ package struct WorkforceSettings: Sendable {
         let all = defaults.merging(members ?? [:]) { _, written in written }
         var requests: [String: RequestTemplate?] = [:]
         for (kind, json) in all.sorted(by: { $0.key < $1.key }) {
+            // Who misspells the kind whose request he takes away would have it sent.
+            if !Self.kinds.contains(kind) {
+                let accepted = Self.kinds.joined(separator: ", ")
+                errors.add("\(place).\(kind): no kind is called so; accepted: \(accepted)")
+            }
             let template = errors.attempt { () throws(StartError) in
                 let template = json == .null ? nil : try RequestTemplate(json, at: "\(place).\(kind)", common: common)
                 if kind == Self.passwordKind {

@@ -34,9 +34,16 @@ struct ControlOptions: ParsableArguments {
     private func clientOfSettings() throws -> ControlClient {
         let loaded = options.loader.load(file: options.path)
         let errors = loaded.issues.filter { $0.severity == .error }
-        let decisive = errors.filter { $0.key.isEmpty || $0.key.hasPrefix("control") }
+        let decisive = errors.filter { issue in
+            switch issue.place {
+            case .file(options.path, _, _): issue.key.isEmpty || issue.key.hasPrefix("control")
+            case .file: false
+            case .variable: issue.key.hasPrefix("control")
+            }
+        }
         guard decisive.isEmpty else {
             options.report(decisive)
+            printError("where the control socket is cannot be told; `--socket PATH` names it")
             throw ExitCode.settings
         }
         if !errors.isEmpty { printError("warning: the settings have errors; `runtime-sync check` tells them") }
